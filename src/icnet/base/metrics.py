@@ -1,0 +1,83 @@
+"""Confusion matrix and IoU by the two rules of the project.
+
+- **omz**: row and column 11 of the confusion matrix are zeroed, so predicting Unlabeled on a real class is forgiven.
+  This is how Open Model Zoo's accuracy checker scores the published model.
+- **strict**: predicting Unlabeled on a labelled pixel is a miss.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from icnet.base.classes import NAMES, SCORED, VOID
+
+
+def confusion_matrix(truth: np.ndarray, predicted: np.ndarray, classes: int = len(NAMES)) -> np.ndarray:
+    """Count pixels by true class (row) and predicted class (column).
+
+    Args:
+        truth: integer class indices, any shape, 0 to `classes` - 1.
+        predicted: the same shape and range.
+        classes: number of classes, void included.
+
+    Returns:
+        (classes, classes) int64.
+
+    Raises:
+        ValueError: the shapes differ or an index is out of range.
+    """
+    if truth.shape != predicted.shape:
+        raise ValueError(f"truth has shape {truth.shape}, predicted {predicted.shape}: they must be equal")
+    for name, array in (("truth", truth), ("predicted", predicted)):
+        if array.size and (int(array.min()) < 0 or int(array.max()) >= classes):
+            raise ValueError(f"{name} holds a class outside 0 to {classes - 1}")
+    joint = truth.astype(np.int64).ravel() * classes + predicted.ravel()
+    return np.bincount(joint, minlength=classes * classes).reshape(classes, classes)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Accuracy of one model on one split; all figures are fractions."""
+
+    miou_strict: float
+    miou_omz: float
+    iou: dict[str, float]
+    """Class name to IoU by the strict rule; NaN for a class that occurs neither in truth nor in the predictions."""
+    pixel_accuracy: float
+    """Share of the labelled pixels that have the right class."""
+
+
+def _iou(matrix: np.ndarray) -> np.ndarray:
+    """(11,) IoU = TP / (TP + FN + FP) of the scored classes."""
+    hits = np.diag(matrix).astype(np.float64)
+    union = matrix.sum(axis=0) + matrix.sum(axis=1) - np.diag(matrix)
+    with np.errstate(invalid="ignore"):
+        return (hits / union)[:SCORED]
+
+
+def scores(matrix: np.ndarray) -> Scores:
+    """Score a confusion matrix whose last row and column are void.
+
+    Args:
+        matrix: (12, 12) integer, rows are truth.
+
+    Returns:
+        Both mIoU figures. A class that is absent from truth and predictions is left out of the mean.
+    """
+    labelled = matrix.copy()
+    labelled[VOID, :] = 0  # pixels without a label are never scored
+    forgiven = labelled.copy()
+    forgiven[:, VOID] = 0
+    strict = _iou(labelled)
+    total = labelled.sum()
+    return Scores(
+        miou_strict=_mean(strict),
+        miou_omz=_mean(_iou(forgiven)),
+        iou={name: float(value) for name, value in zip(NAMES, strict, strict=False)},
+        pixel_accuracy=float(np.trace(labelled) / total) if total else float("nan"),
+    )
+
+
+def _mean(iou: np.ndarray) -> float:
+    present = iou[~np.isnan(iou)]
+    return float(present.mean()) if present.size else float("nan")

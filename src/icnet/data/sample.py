@@ -1,0 +1,26 @@
+"""What every dataset yields, so that CamVid, the synthetic street and a user's own reader are interchangeable."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One labelled image."""
+
+    name: str
+    """File stem, or another name that is unique in its dataset."""
+    image: np.ndarray
+    """(H, W, 3) uint8 BGR."""
+    labels: np.ndarray
+    """(H, W) uint8 class indices, 11 where there is no label."""
+
+
+class Dataset(Protocol):
+    """A finite sequence of samples; reading one twice gives the same pixels."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Sample: ...
