@@ -1,0 +1,76 @@
+"""The `icnet` command: one verb per module, each importing what it needs only when it runs."""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from icnet import __version__
+from icnet.base.errors import IcnetError
+from icnet.cli.demo import demo
+from icnet.cli.info import info
+from icnet.cli.segment import segment
+from icnet.cli.terminal import complain
+
+app = typer.Typer(name="icnet", add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+# The base of every wrong-usage error; not every version of Typer exports it by name.
+_ClickException: type[Exception] = typer.BadParameter.__mro__[2]
+
+_INTERRUPTED = 130  # what shells report for a command ended by Ctrl-C
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"icnet {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _icnet(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")] = False,
+) -> None:
+    """Fast semantic segmentation of road scenes on ordinary machines."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(2)
+
+
+for verb in (segment, demo, info):
+    app.command()(verb)
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run one command line and return its exit code; a user's mistake becomes one line on stderr.
+
+    Args:
+        arguments: without the program's name; those of this process if not given.
+
+    Returns:
+        0 done, 1 some inputs failed, 2 wrong usage or nothing done, 130 interrupted.
+    """
+    try:
+        code = app(arguments, prog_name="icnet", standalone_mode=False)
+        sys.stdout.flush()  # here, where a closed pipe is still handled
+        return code if isinstance(code, int) else 0
+    except IcnetError as error:
+        complain(error)
+        return 2
+    except _ClickException as error:
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context else "icnet"
+        complain(f"{error.format_message()} (see `{path} --help`)")  # type: ignore[attr-defined]
+        return 2
+    except (KeyboardInterrupt, typer.Abort):
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # The reader, `head` for one, has seen enough. Python flushes again at exit; that must not complain either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def main() -> None:
+    """Entry point of the `icnet` command."""
+    sys.exit(run())

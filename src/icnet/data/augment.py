@@ -1,0 +1,92 @@
+"""Seeded augmentation of an image and its labels together: scale, crop, flip, light and colour."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from icnet.base.classes import VOID
+from icnet.data.sample import Sample
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How far a training crop may differ from the image."""
+
+    scale: tuple[float, float] = (0.5, 1.5)
+    """Range of the zoom, drawn log-uniformly; 1 shows objects at the size that they have in a 720x960 input."""
+    aspect: float = 1.1
+    """Height and width are scaled apart by up to this factor."""
+    flip: bool = True
+    brightness: float = 0.2
+    """Largest shift of brightness, as a share of full white."""
+    contrast: float = 0.25
+    """Largest relative change of contrast."""
+    saturation: float = 0.3
+    """Largest relative change of saturation."""
+    tint: float = 0.06
+    """Largest relative change of each colour channel: white balance."""
+
+
+def random_crop(
+    sample: Sample,
+    crop_hw: tuple[int, int],
+    network_hw: tuple[int, int],
+    options: Augmentation,
+    generator: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cut a randomly scaled, placed, flipped and tinted window out of a sample.
+
+    Args:
+        sample: any size; it is thought of as resized to `network_hw` first.
+        crop_hw: size of the result.
+        network_hw: size at which the network will see whole images.
+        options: the ranges.
+        generator: all randomness comes from here.
+
+    Returns:
+        (h, w, 3) uint8 BGR and (h, w) uint8 labels, void where the window reaches over the image.
+    """
+    zoom = np.exp(generator.uniform(*np.log(options.scale)))
+    stretch = options.aspect ** generator.uniform(-0.5, 0.5)
+    height, width = sample.labels.shape
+    scale_y = zoom * stretch * network_hw[0] / height
+    scale_x = zoom / stretch * network_hw[1] / width
+    # Top left corner of the window in source pixels; where the window is larger than the image, anywhere around it.
+    slack_y, slack_x = height - crop_hw[0] / scale_y, width - crop_hw[1] / scale_x
+    top, left = generator.uniform() * slack_y, generator.uniform() * slack_x
+    if options.flip and generator.uniform() < 0.5:
+        step_x, left = -1 / scale_x, left + crop_hw[1] / scale_x
+    else:
+        step_x = 1 / scale_x
+    # Half-pixel centres, as cv2.resize and the network's own resizes have them.
+    inverse = np.array([[step_x, 0, left + step_x / 2 - 0.5], [0, 1 / scale_y, top + 0.5 / scale_y - 0.5]])
+    size_wh = (crop_hw[1], crop_hw[0])
+    image = cv2.warpAffine(
+        sample.image, inverse, size_wh, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
+    )
+    labels = cv2.warpAffine(
+        sample.labels,
+        inverse,
+        size_wh,
+        flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=VOID,
+    )
+    return photometric(image, options, generator), labels
+
+
+def photometric(image: np.ndarray, options: Augmentation, generator: np.random.Generator) -> np.ndarray:
+    """Change brightness, contrast, saturation and white balance of a (H, W, 3) uint8 image.
+
+    All four are one affine map of the colour, so one pass over the pixels applies them.
+    """
+    brightness = generator.uniform(-options.brightness, options.brightness) * 255
+    contrast = 1 + generator.uniform(-options.contrast, options.contrast)
+    saturation = 1 + generator.uniform(-options.saturation, options.saturation)
+    tint = 1 + generator.uniform(-options.tint, options.tint, 3)
+    grey = np.tile([0.114, 0.587, 0.299], (3, 1))  # luma of BGR, ITU-R BT.601
+    colour = saturation * np.eye(3) + (1 - saturation) * grey
+    matrix = contrast * tint[:, None] * colour
+    offset = np.full(3, 127.5 * (1 - contrast) + brightness)
+    return cv2.transform(image, np.column_stack([matrix, offset]))

@@ -1,0 +1,232 @@
+"""Vehicles: a profile pulled across its width, with painted sides, ends and glass."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from icnet.base.classes import NAMES
+from icnet.data.street_canvas import Card
+from icnet.data.street_texture import Colour, Texture, flat
+
+VEHICLE = NAMES.index("Vehicle")
+PX_M = 90
+PAINTS: tuple[Colour, ...] = (
+    (150, 150, 148),
+    (44, 42, 42),
+    (96, 58, 40),
+    (36, 32, 112),
+    (176, 178, 178),
+    (70, 78, 50),
+    (40, 80, 120),
+    (88, 86, 84),
+    (60, 44, 42),
+)
+_GLASS: Colour = (52, 50, 48)
+_TYRE: Colour = (24, 24, 25)
+
+
+@dataclass(frozen=True)
+class Body:
+    """Shape of a kind of vehicle in metres: length along, height up, the middle of the ground below it as origin."""
+
+    profile: tuple[tuple[float, float], ...]
+    """(forward, up) from the rear bumper over the roof to the front bumper."""
+    faces: tuple[str, ...]
+    """What each stretch of the profile is: bumper, rear, glass, paint or front."""
+    half_width: float
+    belt: float
+    """Height where the windows begin; the body narrows above it."""
+    roof_half_width: float
+    house: tuple[int, int, int, int] | None
+    """Profile points of the windows' frame: rear top, front top, front bottom, rear bottom; None for a body without."""
+    wheel: float = 0.31
+    axles: float = 1.27
+    """Distance of the axles from the middle."""
+
+    @property
+    def half_length(self) -> float:
+        return max(point[0] for point in self.profile)
+
+    def half_width_at(self, up: float) -> float:
+        """Half of the width at a height."""
+        top = max(point[1] for point in self.profile)
+        share = np.clip((up - self.belt) / max(top - self.belt, 1e-6), 0, 1)
+        return float(self.half_width + share * (self.roof_half_width - self.half_width))
+
+
+_CAR_FACES = ("bumper", "rear", "glass", "paint", "glass", "paint", "front", "bumper")
+HATCHBACK = Body(
+    ((-1.95, 0.28), (-2.0, 0.55), (-1.93, 0.97), (-1.55, 1.42), (0.25, 1.45), (1.05, 0.97), (1.85, 0.8), (2.0, 0.52), (1.95, 0.25)),
+    _CAR_FACES, 0.84, 0.97, 0.63, (3, 4, 5, 2),
+)  # fmt: skip
+SALOON = Body(
+    ((-2.2, 0.28), (-2.25, 0.55), (-2.18, 0.95), (-1.65, 1.0), (-1.0, 1.4), (0.2, 1.42), (1.0, 0.95), (2.1, 0.78), (2.25, 0.52), (2.2, 0.25)),
+    ("bumper", "rear", "paint", "glass", "paint", "glass", "paint", "front", "bumper"), 0.86, 0.98, 0.64, (4, 5, 6, 3), axles=1.36,
+)  # fmt: skip
+VAN = Body(
+    ((-2.35, 0.3), (-2.4, 0.6), (-2.35, 1.2), (-2.3, 2.05), (1.1, 2.1), (1.75, 1.25), (2.3, 1.05), (2.4, 0.55), (2.35, 0.3)),
+    _CAR_FACES, 0.95, 1.25, 0.86, (3, 4, 5, 2), wheel=0.34, axles=1.5,
+)  # fmt: skip
+BUS = Body(
+    ((-5.0, 0.35), (-5.0, 0.8), (-5.0, 1.5), (-4.9, 3.0), (4.7, 3.0), (4.95, 1.3), (5.0, 1.0), (5.0, 0.6), (5.0, 0.35)),
+    _CAR_FACES, 1.22, 1.3, 1.16, (3, 4, 5, 2), wheel=0.48, axles=3.0,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Vehicle:
+    """A painted vehicle."""
+
+    body: Body
+    faces: tuple[Texture, ...]
+    side: Texture
+    windows: Texture | None
+
+    def cards(self, at: tuple[float, float], heading: float, order: float, *, light: float = 1.0) -> list[Card]:
+        """Its surfaces at a place.
+
+        Args:
+            at: x, y in metres of the middle.
+            heading: radians to the right of the y axis.
+            order: painter's order of the whole vehicle.
+            light: light on it.
+        """
+        body = self.body
+        ahead, right = np.array([np.sin(heading), np.cos(heading), 0]), np.array([np.cos(heading), -np.sin(heading), 0])
+        origin = np.array([at[0], at[1], 0.0])
+
+        def point(forward: float, aside: float, up: float) -> np.ndarray:
+            return origin + forward * ahead + aside * right + np.array([0, 0, up])
+
+        def across(lower: tuple[float, float], upper: tuple[float, float], half: tuple[float, float] | None = None) -> np.ndarray:
+            low, high = half or (body.half_width_at(lower[1]), body.half_width_at(upper[1]))
+            return np.stack([point(upper[0], -high, upper[1]), point(upper[0], high, upper[1]), point(lower[0], low, lower[1]), point(lower[0], -low, lower[1])])
+
+        cards = []
+        for end, turn in ((-1, 1), (1, -1)):  # what shows under the bumpers: a dark underside and the tyres' treads
+            where = end * (body.axles + body.wheel * 0.7)
+            edge = np.array([body.half_width - 0.08, body.half_width - 0.28]) * turn
+            under = across((where, 0.14), (where, 0.5), (0.8 * body.half_width * turn,) * 2)
+            cards.append(Card(under, _DARK, VEHICLE, order, light))
+            for left, right_ in ((-edge[0], -edge[1]), (edge[1], edge[0])):
+                tread = [point(where, left, 0.5), point(where, right_, 0.5), point(where, right_, 0.0), point(where, left, 0.0)]
+                cards.append(Card(np.stack(tread), _TREAD, VEHICLE, order, light))
+        for texture, lower, upper in zip(self.faces, body.profile[:-1], body.profile[1:], strict=True):
+            facing_up = abs(upper[0] - lower[0]) > abs(upper[1] - lower[1])
+            cards.append(Card(across(lower, upper), texture, VEHICLE, order, light * (1.2 if facing_up else 0.95)))
+        for aside in (1, -1):
+            cards += self._side(point, aside, order, light)
+        return cards
+
+    def _side(self, point, aside: int, order: float, light: float) -> list[Card]:  # type: ignore[no-untyped-def]
+        body, profile = self.body, self.body.profile
+        reach, width = body.half_length, aside * body.half_width
+        top = body.belt if body.house else max(up for _, up in profile)
+        lower = [point(-reach, width, top), point(reach, width, top), point(reach, width, 0), point(-reach, width, 0)]
+        sheets = [(lower, self.side)]
+        if body.house is not None and self.windows is not None:
+            frame = [point(profile[i][0], aside * body.half_width_at(profile[i][1]), profile[i][1]) for i in body.house]
+            sheets.append((frame, self.windows))
+        if aside > 0:
+            return [Card(np.stack(corners), texture, VEHICLE, order, light) for corners, texture in sheets]
+        turned = [(np.stack([c[1], c[0], c[3], c[2]]), texture.mirrored()) for c, texture in sheets]
+        return [Card(corners, texture, VEHICLE, order, light) for corners, texture in turned]
+
+
+_DARK, _TREAD = flat((20, 20, 20)), flat(_TYRE)
+
+
+def paint_vehicle(rng: np.random.Generator, body: Body) -> Vehicle:
+    """Paint a vehicle of that shape in a random colour."""
+    paint = (36, 30, 140) if body is BUS and rng.random() < 0.5 else PAINTS[int(rng.integers(len(PAINTS)))]
+    kinds = {"bumper": _bumper(paint), "rear": _rear(paint), "glass": _screen(paint), "paint": _panel(paint), "front": _front(paint)}
+    faces = tuple(kinds[name] for name in body.faces)
+    return Vehicle(body, faces, _side_panel(body, paint), _windows(body, paint) if body.house else None)
+
+
+def _sheet(size_hw: tuple[int, int], colour: Colour, top: float = 1.15, bottom: float = 0.7) -> np.ndarray:
+    """(h, w, 3) uint8 paint that reflects the sky above and the road below."""
+    light = np.linspace(top, bottom, size_hw[0], dtype=np.float32)[:, None, None]
+    return np.clip(np.broadcast_to(light * np.array(colour, dtype=np.float32), (*size_hw, 3)), 0, 255).astype(np.uint8)
+
+
+def _panel(paint: Colour) -> Texture:
+    return Texture(_sheet((24, 48), paint, 1.25, 1.1))
+
+
+def _bumper(paint: Colour) -> Texture:
+    image = _sheet((24, 150), paint, 0.9, 0.45)
+    cv2.rectangle(image, (0, 16), (150, 24), (34, 34, 34), -1)
+    return Texture(image)
+
+
+def _screen(paint: Colour) -> Texture:
+    image = _sheet((60, 150), paint, 1.1, 0.9)
+    glass = _sheet((60, 150), _GLASS, 1.9, 0.8)
+    mask = np.zeros((60, 150), dtype=np.uint8)
+    cv2.fillPoly(mask, [np.array([[9, 5], [141, 5], [144, 54], [6, 54]])], 255)
+    image[mask > 0] = glass[mask > 0]
+    return Texture(image)
+
+
+def _rear(paint: Colour) -> Texture:
+    image = _sheet((70, 150), paint)
+    for left in (3, 119):
+        cv2.rectangle(image, (left, 8), (left + 28, 34), (36, 32, 140), -1, cv2.LINE_AA)
+        cv2.rectangle(image, (left + 4, 24), (left + 24, 33), (70, 120, 170), -1, cv2.LINE_AA)
+    cv2.rectangle(image, (48, 38), (102, 52), (60, 160, 178), -1)
+    cv2.rectangle(image, (54, 42), (96, 48), (50, 60, 60), -1)
+    cv2.line(image, (0, 58), (150, 58), (40, 40, 40), 2)
+    return Texture(image)
+
+
+def _front(paint: Colour) -> Texture:
+    image = _sheet((50, 150), paint)
+    cv2.rectangle(image, (42, 10), (108, 24), (30, 30, 30), -1)
+    for left in (4, 114):
+        cv2.rectangle(image, (left, 6), (left + 32, 26), (176, 178, 176), -1, cv2.LINE_AA)
+        cv2.circle(image, (left + 16, 16), 8, (222, 224, 222), -1, cv2.LINE_AA)
+    cv2.rectangle(image, (50, 32), (100, 45), (200, 202, 200), -1)
+    cv2.rectangle(image, (56, 36), (94, 41), (60, 60, 60), -1)
+    return Texture(np.ascontiguousarray(image[::-1, ::-1]))  # the profile runs downwards here
+
+
+def _windows(body: Body, paint: Colour) -> Texture:
+    """The frame of the side windows, rear on the left."""
+    width = 180
+    image = _sheet((60, width), paint, 1.2, 0.95)
+    glass = _sheet((60, width), _GLASS, 1.7, 0.75)
+    bars = (8, 62, 118, 172) if body is not VAN else (128, 172)
+    if body is BUS:
+        bars = (4, 30, 58, 86, 114, 142, 176)
+    for left, right in zip(bars[:-1], bars[1:], strict=True):
+        image[8:56, left + 3 : right - 2] = glass[8:56, left + 3 : right - 2]
+    return Texture(image)
+
+
+def _side_panel(body: Body, paint: Colour) -> Texture:
+    """The side below the windows, rear on the left, with wheels and arches; its outline follows the profile."""
+    top = body.belt if body.house else max(up for _, up in body.profile)
+    height, reach = round(top * PX_M), body.half_length
+    width = round(2 * reach * PX_M)
+
+    def pixel(forward: float, up: float) -> tuple[int, int]:
+        return round((forward + reach) * PX_M), round((top - up) * PX_M)
+
+    image, alpha = _sheet((height, width), paint, 1.2, 0.5), np.zeros((height, width), dtype=np.uint8)
+    outline = [pixel(forward, min(up, top)) for forward, up in body.profile]
+    cv2.fillPoly(alpha, [np.array(outline)], 255, cv2.LINE_AA)
+    shine = pixel(0, top * 0.8)[1]
+    cv2.line(image, (0, shine), (width, shine), tuple(min(255.0, 1.35 * value) for value in paint), 3, cv2.LINE_AA)
+    cv2.line(image, (0, pixel(0, 0.42)[1]), (width, pixel(0, 0.42)[1]), (36, 36, 36), 4, cv2.LINE_AA)
+    for door in (-0.62, 0.22, 1.0):
+        cv2.line(image, pixel(door * reach / 2, top), pixel(door * reach / 2, 0.35), tuple(0.45 * value for value in paint), 1, cv2.LINE_AA)
+    for axle in (-body.axles, body.axles):
+        hub, radius = pixel(axle, body.wheel), round(body.wheel * PX_M)
+        cv2.circle(image, hub, round(radius * 1.18), (18, 18, 18), -1, cv2.LINE_AA)
+        for canvas, colour in ((image, _TYRE), (alpha, 255)):
+            cv2.circle(canvas, hub, radius, colour, -1, cv2.LINE_AA)
+        cv2.circle(image, hub, round(radius * 0.62), (128, 128, 126), -1, cv2.LINE_AA)
+        cv2.circle(image, hub, round(radius * 0.2), (70, 70, 70), -1, cv2.LINE_AA)
+    return Texture(image, alpha)

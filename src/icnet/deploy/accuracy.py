@@ -1,0 +1,82 @@
+"""Accuracy on a labelled split, by Open Model Zoo's protocol for `icnet-camvid-ava` and by our stricter rule."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from icnet.base.classes import NAMES
+from icnet.base.errors import DataError
+from icnet.base.metrics import Scores, confusion_matrix, scores
+from icnet.data.sample import Sample
+from icnet.runtime.decode import decode
+from icnet.runtime.graph import Output
+from icnet.runtime.preprocess import resize_frame
+
+PROTOCOL_HW = (720, 960)
+"""Truth and class maps are compared at this height and width, whatever the sizes of image and network."""
+
+
+class Network(Protocol):
+    """What can be scored: the OpenVINO engine and `KerasNetwork`."""
+
+    @property
+    def output(self) -> Output:
+        """`logits`, `index` or `soft`."""
+        ...
+
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        """H and W of the input."""
+        ...
+
+    def infer(self, data: np.ndarray) -> np.ndarray:
+        """(1, H, W, 3) float32 BGR, 0 to 255, to the raw output."""
+        ...
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The outcome on one split."""
+
+    images: int
+    confusion: np.ndarray
+    """(12, 12) int64 pixels, rows are truth."""
+    scores: Scores
+
+
+def predict(network: Network, frame: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
+    """Classes of one image.
+
+    Args:
+        network: any engine.
+        frame: (H, W, 3) uint8 BGR of any size.
+        size_hw: size of the result.
+
+    Returns:
+        `size_hw` uint8 class indices.
+    """
+    return decode(network.infer(resize_frame(frame, network.size_hw)), network.output, size_hw)
+
+
+def evaluate(samples: Iterable[Sample], network: Network) -> Evaluation:
+    """Score a network on every sample at 720x960.
+
+    The image is resized bilinearly to the network's input, the truth by nearest neighbour to 720x960, and one
+    confusion matrix is summed over all images before any ratio is formed.
+
+    Raises:
+        DataError: there are no samples.
+    """
+    height, width = PROTOCOL_HW
+    total = np.zeros((len(NAMES), len(NAMES)), np.int64)
+    images = 0
+    for sample in samples:
+        truth = cv2.resize(sample.labels, (width, height), interpolation=cv2.INTER_NEAREST)
+        total += confusion_matrix(truth, predict(network, sample.image, PROTOCOL_HW))
+        images += 1
+    if not images:
+        raise DataError("the dataset holds no images: give a split with at least one labelled image")
+    return Evaluation(images, total, scores(total))

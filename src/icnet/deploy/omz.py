@@ -1,0 +1,92 @@
+"""A model folder as Open Model Zoo lays it out: IRs by precision, `model.yml`, `accuracy-check.yml`.
+
+The formats are those of Open Model Zoo's `tools/model_tools` and `tools/accuracy_checker`, releases 2023 and 2024.
+"""
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Any
+
+from icnet.base.classes import VOID
+from icnet.base.errors import UsageError
+from icnet.base.weights import Weights
+
+MODEL_YML = "model.yml"
+"""The description that makes a folder an Open Model Zoo model."""
+
+_LICENSE = "https://www.apache.org/licenses/LICENSE-2.0"
+
+
+def check_name(name: str) -> str:
+    """Return `name` if Open Model Zoo's tools accept it.
+
+    Raises:
+        UsageError: it holds other characters than letters, digits, `.`, `_` and `-`, or starts with a dot.
+    """
+    if not re.fullmatch(r"[0-9a-zA-Z_-][0-9a-zA-Z._-]*", name):
+        raise UsageError(f"{name!r} is no model name: use letters, digits, '.', '_' and '-' only, and no dot in front")
+    return name
+
+
+def ir_path(name: str, precision: str) -> Path:
+    """Path of an `.xml` relative to the folder that holds the models, such as `icnet/FP32/icnet.xml`."""
+    return Path(name, precision.upper(), f"{name}.xml")
+
+
+def write_description(folder: Path, weights: Weights, output: str) -> None:
+    """Write `model.yml` for the IRs that lie in `folder`, and `accuracy-check.yml` if the accuracy checker can read them.
+
+    The checker's segmentation adapter takes an NCHW map for NHWC when the input is NHWC, and so misreads the `soft` IR;
+    the `index` IR, which has the same classes, is the one to check.
+    """
+    documents = {MODEL_YML: model_description(folder, weights)}
+    if output == "index":
+        documents["accuracy-check.yml"] = accuracy_check(folder.name, weights)
+    import yaml
+
+    for name, document in documents.items():
+        (folder / name).write_text(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def model_description(folder: Path, weights: Weights) -> dict[str, Any]:
+    """The content of `model.yml`: files with size and SHA-384, input, licence.
+
+    A file's `source` is its own relative path; whoever publishes the folder puts the address in front.
+    """
+    paths = sorted(path for path in folder.glob("*/*") if path.suffix in (".xml", ".bin"))
+    miou = weights.about.get("miou_omz")
+    figure = f" ({miou:.2%} mIoU)" if isinstance(miou, float) else ""
+    return {
+        "description": f"ICNet trained on CamVid from scratch, segmentation of road scenes into 12 classes{figure}",
+        "task_type": "semantic_segmentation",
+        "files": [_file(path, folder) for path in paths],
+        "input_info": [{"name": "data", "shape": [1, *weights.spec.size_hw, 3], "layout": "NHWC"}],
+        "framework": "dldt",
+        "license": _LICENSE,
+    }
+
+
+def _file(path: Path, folder: Path) -> dict[str, Any]:
+    name = path.relative_to(folder).as_posix()
+    with path.open("rb") as file:
+        checksum = hashlib.file_digest(file, "sha384").hexdigest()
+    return {"name": name, "size": path.stat().st_size, "checksum": checksum, "source": name}
+
+
+def accuracy_check(name: str, weights: Weights) -> dict[str, Any]:
+    """The content of `accuracy-check.yml`: the protocol behind the published mIoU, on the checker's dataset `CamVid`."""
+    height, width = weights.spec.size_hw
+    size = {"dst_width": width, "dst_height": height}
+    metric: dict[str, Any] = {"type": "mean_iou", "use_argmax": False, "ignore_label": VOID, "presenter": "print_vector"}
+    miou = weights.about.get("miou_omz")
+    if isinstance(miou, float):
+        metric["reference"] = round(miou, 4)
+    dataset = {
+        "name": "CamVid",
+        "preprocessing": [{"type": "resize", **size, "interpolation": "LINEAR"}],
+        "postprocessing": [{"type": "resize_segmentation_mask", "apply_to": "annotation", **size}],
+        "metrics": [metric],
+    }
+    launcher = {"framework": "openvino", "adapter": "segmentation"}
+    return {"models": [{"name": name, "launchers": [launcher], "datasets": [dataset]}]}

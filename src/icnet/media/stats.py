@@ -1,0 +1,42 @@
+"""Sums over the frames of a run."""
+
+from dataclasses import dataclass, field
+
+from icnet.base.classes import NAMES
+from icnet.runtime.segmenter import Segmentation
+
+
+@dataclass
+class Tally:
+    """Counts frames, segmentation time and class shares."""
+
+    frames: int = 0
+    seconds: float = 0.0
+    """Time in the segmenter: resize, network and decode, without reading and writing."""
+    size_hw: tuple[int, int] | None = None
+    """Of the first frame."""
+    _shares: dict[str, float] = field(default_factory=lambda: dict.fromkeys(NAMES, 0.0))
+
+    def add(self, segmentation: Segmentation, seconds: float) -> None:
+        """Count one frame that took `seconds`."""
+        height, width = segmentation.classes.shape
+        self.size_hw = self.size_hw or (height, width)
+        self.frames += 1
+        self.seconds += seconds
+        for name, share in segmentation.shares().items():
+            self._shares[name] += share
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Class name to its mean fraction of the pixels; they sum to 1 as soon as there is a frame."""
+        return {name: share / max(self.frames, 1) for name, share in self._shares.items()}
+
+    @property
+    def latency_ms(self) -> float:
+        """Mean time in the segmenter per frame."""
+        return 1000 * self.seconds / max(self.frames, 1)
+
+    @property
+    def frames_per_second(self) -> float:
+        """Frames that the segmenter would do in a second without reading and writing."""
+        return self.frames / self.seconds if self.seconds else 0.0

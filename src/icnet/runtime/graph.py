@@ -1,0 +1,127 @@
+"""The network as an OpenVINO model, built node by node from folded weights: no Keras and no converter in between.
+
+The graph takes images as cameras and OpenCV give them, NHWC BGR from 0 to 255, and works in NCHW inside.
+"""
+
+from typing import Literal, get_args
+
+import numpy as np
+import openvino as ov
+from openvino import opset13 as ops
+
+from icnet.base import network
+from icnet.base.spec import check_size
+from icnet.base.weights import FoldedConv, Weights, fold
+
+Output = Literal["logits", "index", "soft"]
+"""What a model gives: `logits` at 1/4 size, an `index` map, or `soft` probabilities (softmax) at input size."""
+
+OUTPUTS: tuple[Output, ...] = get_args(Output)
+"""Every kind of output; a model's only output carries its kind as its name."""
+
+INPUT = "data"
+"""The name of a model's only input."""
+
+
+class _Nodes:
+    """`icnet.base.network.Ops` on OpenVINO nodes, NCHW."""
+
+    def __init__(self, convs: dict[str, FoldedConv]) -> None:
+        self._convs = convs
+
+    def normalise(self, x: ov.Node, mean: tuple[float, ...], std: tuple[float, ...]) -> ov.Node:
+        offset, scale = (np.array(values, np.float32).reshape(1, -1, 1, 1) for values in (mean, 1 / np.array(std)))
+        return ops.multiply(ops.subtract(x, offset), scale, name="normalise")
+
+    def conv(
+        self, x: ov.Node, name: str, width: int, kernel: int = 1, *, stride: int = 1, dilation: int = 1, act: bool = True
+    ) -> ov.Node:
+        folded = self._convs[name]
+        assert folded.kernel.shape[0] == kernel, f"{name}: {folded.kernel.shape}"
+        assert folded.kernel.shape[3] == width, f"{name}: {folded.kernel.shape}"
+        y = ops.convolution(
+            x,
+            ops.constant(np.ascontiguousarray(folded.kernel.transpose(3, 2, 0, 1)), name=f"{name}/kernel"),
+            strides=[stride, stride],
+            pads_begin=[0, 0],
+            pads_end=[0, 0],
+            dilations=[dilation, dilation],
+            auto_pad="same_upper",  # TensorFlow's "same": the odd row or column goes to the end
+            name=name,
+        )
+        y = ops.add(y, ops.constant(folded.bias.reshape(1, -1, 1, 1), name=f"{name}/bias"), name=f"{name}/add")
+        return ops.relu(y, name=f"{name}/relu") if act else y
+
+    def classifier(self, x: ov.Node, name: str, classes: int) -> ov.Node:
+        return self.conv(x, name, classes, act=False)
+
+    def add_relu(self, xs: list[ov.Node], name: str, *, act: bool = True) -> ov.Node:
+        total, *rest = xs
+        for x in rest:
+            total = ops.add(total, x)
+        total.set_friendly_name(name)
+        return ops.relu(total, name=f"{name}/relu") if act else total
+
+    def max_pool(self, x: ov.Node, name: str) -> ov.Node:
+        return ops.max_pool(
+            x,
+            strides=[2, 2],
+            dilations=[1, 1],
+            pads_begin=[0, 0],
+            pads_end=[0, 0],
+            kernel_shape=[3, 3],
+            auto_pad="same_upper",
+            name=name,
+        ).output(0)  # the second output, positions of the maxima, is not used
+
+    def pyramid_level(self, x: ov.Node, name: str, bins: int) -> ov.Node:
+        _, _, height, width = x.shape
+        pooled = ops.adaptive_avg_pool(x, np.array([bins, bins], np.int64), name=f"{name}/pool")
+        return self.resize(pooled, name, (height, width))
+
+    def resize(self, x: ov.Node, name: str, size_hw: tuple[int, int]) -> ov.Node:
+        return ops.interpolate(
+            x,
+            np.array(size_hw, np.int64),
+            mode="linear_onnx",  # bilinear with two taps per axis when shrinking too: what Keras and cv2.INTER_LINEAR do
+            shape_calculation_mode="sizes",
+            coordinate_transformation_mode="half_pixel",
+            axes=np.array([2, 3], np.int64),
+            name=name,
+        )
+
+
+def openvino_model(weights: Weights, *, output: Output = "logits", size_hw: tuple[int, int] | None = None) -> ov.Model:
+    """Build the inference graph.
+
+    Args:
+        weights: the trained network.
+        output: what the only output holds and what it is called; `logits` (1, 12, H/4, W/4) float32, `index` (1, H, W)
+            int32 class indices, `soft` (1, 12, H, W) float32 probabilities.
+        size_hw: H and W of the input; the spec's own size if not given.
+
+    Returns:
+        A model with the one input `data`, (1, H, W, 3) float32 BGR from 0 to 255; its size is fixed.
+
+    Raises:
+        UsageError: the size does not fit the strides.
+    """
+    assert output in OUTPUTS, output
+    height, width = size_hw = size_hw or weights.spec.size_hw
+    check_size(size_hw)
+    nodes = _Nodes(fold(weights))
+    data = ops.parameter([1, height, width, 3], np.float32, name=INPUT)
+    data.set_layout(ov.Layout("NHWC"))
+    data.output(0).set_names({INPUT})
+    image = ops.transpose(data, np.array([0, 3, 1, 2], np.int64), name="nchw")
+
+    result = network.logits(nodes, image, weights.spec, size_hw).full
+    if output != "logits":
+        result = nodes.resize(result, "upsample", size_hw)
+    if output == "index":
+        best = ops.topk(result, np.int64(1), axis=1, mode="max", sort="none", index_element_type="i32", name="argmax")
+        result = ops.squeeze(best.output(1), np.array([1], np.int64), name=output)
+    elif output == "soft":
+        result = ops.softmax(result, axis=1, name=output)
+    result.output(0).set_names({output})
+    return ov.Model([ops.result(result, name=f"{output}/result")], [data], weights.spec.name)

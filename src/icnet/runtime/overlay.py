@@ -1,0 +1,71 @@
+"""Class colours blended over a frame, and a legend of the classes that are present."""
+
+import cv2
+import numpy as np
+
+from icnet.base.classes import NAMES, PALETTE_RGB
+
+OPACITY = 0.55
+"""How much of the class colour covers the frame unless told otherwise."""
+
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+_PANEL_OPACITY = 0.7
+_TEXT = _BORDER = (255, 255, 255)
+_PALETTE_BGR = PALETTE_RGB[:, ::-1]
+_LOOKUP_BGR = np.zeros((256, 1, 3), np.uint8)  # what cv2.applyColorMap wants; ten times as fast as NumPy indexing
+_LOOKUP_BGR[: len(NAMES), 0] = _PALETTE_BGR
+
+
+def colour_map(classes: np.ndarray) -> np.ndarray:
+    """Paint a class map.
+
+    Args:
+        classes: (H, W) uint8 class indices, 0 to 11.
+
+    Returns:
+        (H, W, 3) uint8 BGR in the project's palette.
+    """
+    return cv2.applyColorMap(classes, _LOOKUP_BGR)
+
+
+def draw_overlay(frame_bgr: np.ndarray, classes: np.ndarray, *, opacity: float = OPACITY, legend: bool = True) -> np.ndarray:
+    """Blend the class colours over a frame.
+
+    Args:
+        frame_bgr: (H, W, 3) uint8 BGR.
+        classes: (H, W) uint8 class indices.
+        opacity: 0 shows only the frame, 1 only the colours.
+        legend: name the classes that are present, in the top left corner; left out where it would hide most of a small frame.
+
+    Returns:
+        (H, W, 3) uint8 BGR, a new array.
+    """
+    if not 0 <= opacity <= 1:
+        raise ValueError(f"opacity must lie between 0 and 1, not {opacity}")
+    picture = cv2.addWeighted(colour_map(classes), opacity, frame_bgr, 1 - opacity, 0)
+    if legend:
+        present = np.flatnonzero(np.bincount(classes.ravel(), minlength=len(NAMES)))
+        _draw_legend(picture, [int(index) for index in present])
+    return picture
+
+
+def _draw_legend(picture: np.ndarray, present: list[int]) -> None:
+    """Draw one row per class, in class order, on a dark panel; nothing where a panel would hide most of the picture."""
+    height, width = picture.shape[:2]
+    scale = min(max(min(height, width) / 1000, 0.4), 2.0)  # Hershey letters are about 21 pixels high at scale 1
+    thickness = max(1, round(scale * 1.6))
+    row, gap = round(40 * scale), round(14 * scale)
+    text_width = max(cv2.getTextSize(NAMES[index], _FONT, scale, thickness)[0][0] for index in present)
+    swatch = round(26 * scale)
+    panel_width, panel_height = text_width + swatch + 3 * gap, row * len(present) + gap
+    if panel_width > width * 0.6 or panel_height > height:
+        return
+    panel = picture[:panel_height, :panel_width]
+    panel[:] = (panel * (1 - _PANEL_OPACITY)).astype(np.uint8)
+    for position, index in enumerate(present):
+        middle = gap // 2 + row * position + row // 2
+        corner, opposite = (gap, middle - swatch // 2), (gap + swatch, middle + swatch // 2)
+        cv2.rectangle(picture, corner, opposite, _PALETTE_BGR[index].tolist(), cv2.FILLED)
+        cv2.rectangle(picture, corner, opposite, _BORDER, 1)  # dark classes would vanish on the dark panel
+        origin = (2 * gap + swatch, middle + round(10 * scale))
+        cv2.putText(picture, NAMES[index], origin, _FONT, scale, _TEXT, thickness, cv2.LINE_AA)

@@ -1,0 +1,65 @@
+"""The state of a running training in one file, written atomically."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from icnet.base.errors import ModelError
+from icnet.base.files import write_bytes
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands. Batches depend on the step alone, so no random state has to be kept."""
+
+    step: int = 0
+    """Optimizer steps done."""
+    seconds: float = 0.0
+    """Training time so far, over all resumed parts."""
+    best_miou: float = -1.0
+    """Best strict mIoU on the validation split so far."""
+
+
+def save_checkpoint(path: Path, state: dict[str, keras.Variable], progress: Progress, about: dict[str, Any]) -> None:
+    """Write every variable of `state`, the progress, and what identifies the run.
+
+    Raises:
+        OutputError: the file cannot be written; the previous one stays.
+    """
+    tensors = {name: np.array(keras.ops.convert_to_numpy(value)) for name, value in state.items()}
+    header = {"progress": json.dumps(progress.__dict__), "about": json.dumps(about, sort_keys=True)}
+    write_bytes(path, save(tensors, metadata=header))
+
+
+def load_checkpoint(path: Path, state: dict[str, keras.Variable], about: dict[str, Any]) -> Progress:
+    """Restore what `save_checkpoint` wrote into the variables of `state`.
+
+    Args:
+        path: the checkpoint.
+        state: the same names and shapes as were saved.
+        about: must equal what was saved with it.
+
+    Raises:
+        ModelError: the file is damaged or belongs to another run.
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a dict
+        progress, saved = Progress(**json.loads(header["progress"])), json.loads(header["about"])
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{path} is not a readable checkpoint ({error}): start a new run in another folder") from error
+    different = [key for key, value in json.loads(json.dumps(about)).items() if saved.get(key) != value]
+    if different:
+        raise ModelError(f"{path} belongs to a run with another {', '.join(different)}: use the same options, or another folder")
+    if {name: tuple(variable.shape) for name, variable in state.items()} != {name: t.shape for name, t in tensors.items()}:
+        raise ModelError(f"{path} does not fit the network: start a new run in another folder")
+    for name, variable in state.items():
+        variable.assign(tensors[name])
+    return progress
