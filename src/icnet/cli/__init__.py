@@ -9,6 +9,8 @@ import typer
 from icnet import __version__
 from icnet.base.errors import IcnetError
 from icnet.cli.demo import demo
+from icnet.cli.evaluate import evaluate
+from icnet.cli.export import export
 from icnet.cli.info import info
 from icnet.cli.segment import segment
 from icnet.cli.terminal import complain
@@ -38,7 +40,7 @@ def _icnet(
         raise typer.Exit(2)
 
 
-for verb in (segment, demo, info):
+for verb in (segment, demo, info, evaluate, export):
     app.command()(verb)
 
 
@@ -61,7 +63,7 @@ def run(arguments: list[str] | None = None) -> int:
     except _ClickException as error:
         context = getattr(error, "ctx", None)
         path = context.command_path if context else "icnet"
-        complain(f"{error.format_message()} (see `{path} --help`)")  # type: ignore[attr-defined]
+        complain(f"{error.format_message().rstrip('.')} (see `{path} --help`)")  # type: ignore[attr-defined]
         return 2
     except (KeyboardInterrupt, typer.Abort):
         return _INTERRUPTED

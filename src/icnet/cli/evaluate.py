@@ -37,24 +37,22 @@ def evaluate(
     from rich.console import Console
     from rich.progress import track
 
+    from icnet.cli.terminal import emit, say
     from icnet.data.camvid import CamVid
     from icnet.deploy.accuracy import evaluate as run
     from icnet.deploy.picture import check_picture, save_confusion
 
     if not no_picture:
         check_picture(picture)
-    messages = Console(stderr=True)
     dataset = CamVid(data, split)
     network = _network(model, engine)
-    indices = track(range(len(dataset)), f"Evaluating {split}", console=messages)
+    indices = track(range(len(dataset)), f"Evaluating {split}", console=Console(stderr=True))
     result = run((dataset[index] for index in indices), network)
     if not no_picture:
         save_confusion(result.confusion, picture)
-        messages.print(f"Confusion matrix: {picture}", highlight=False)
+        say(f"confusion matrix: {picture}")
     if as_json:
-        import json
-
-        print(json.dumps(_document(model, split, result), indent=2, allow_nan=False))
+        emit(_document(model, split, result))
     else:
         Console().print(_table(model, split, result))
 

@@ -11,6 +11,8 @@ import typer
 if TYPE_CHECKING:
     import numpy as np
 
+    from icnet.data.sample import Dataset
+
 FRAMES = 4
 """How many images every IR is compared on."""
 
@@ -36,7 +38,6 @@ def export(
     C++ demo and for Model API.
     """
     from rich.console import Console
-    from rich.table import Table
 
     from icnet.base.errors import UsageError
     from icnet.base.registry import find_weights
@@ -55,11 +56,9 @@ def export(
             options=ExportOptions(name=name, precisions=chosen, overwrite=overwrite),
             report=status.update,
         )
-    table = Table("file", "output", "pixels changed", "MB")
     for ir in written:
-        size = ir.path.with_suffix(".bin").stat().st_size / 1e6
-        table.add_row(str(ir.path), ir.output, f"{ir.changed:.4%}", f"{size:.1f}")
-    Console().print(table)
+        megabytes = ir.path.with_suffix(".bin").stat().st_size / 1e6
+        typer.echo(f"{ir.path}: output {ir.output}, {megabytes:.1f} MB, {ir.changed:.4%} of the pixels differ from Keras")
 
 
 def _frames(data: Path | None, size_hw: tuple[int, int]) -> list[np.ndarray]:
@@ -71,6 +70,6 @@ def _frames(data: Path | None, size_hw: tuple[int, int]) -> list[np.ndarray]:
     from icnet.data.camvid import CamVid
     from icnet.data.street import StreetDrive, StreetOptions
 
-    source = StreetDrive(StreetOptions(size_hw=size_hw)) if data is None else CamVid(data, "val")
+    source: Dataset = StreetDrive(StreetOptions(size_hw=size_hw)) if data is None else CamVid(data, "val")
     step = max(1, len(source) // FRAMES)
     return [source[index].image for index in range(0, len(source), step)[:FRAMES]]

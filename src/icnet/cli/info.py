@@ -10,7 +10,9 @@ from icnet.base.spec import DEFAULT_MODEL
 
 
 def info(
-    model: Annotated[str, typer.Argument(metavar="[MODEL]", help="A published name, a .safetensors or an .xml file.")] = DEFAULT_MODEL,
+    model: Annotated[
+        str, typer.Argument(metavar="[MODEL]", help="A published name, a .safetensors or an .xml file.")
+    ] = DEFAULT_MODEL,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON document on stdout.")] = False,
 ) -> None:
     """Show a model's size, zeros, operations, accuracy and checksum.

@@ -23,7 +23,7 @@ def segment(
         list[str],
         typer.Argument(
             metavar="INPUT...",
-            help="Pictures, videos, folders (searched recursively), quoted patterns such as 'drive/**/*.png', or a camera's number.",
+            help="Pictures, videos, folders (recursive), quoted patterns such as 'drive/**/*.png', or a camera number.",
         ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the results; created when missing.")],
@@ -33,7 +33,9 @@ def segment(
     classes_only: Annotated[
         bool, typer.Option("--classes-only", help="No overlays; a video becomes a folder STEM/ with one class map per frame.")
     ] = False,
-    seconds: Annotated[float | None, typer.Option(min=0.1, help="Stop a camera after this time; otherwise Ctrl-C stops it.")] = None,
+    seconds: Annotated[
+        float | None, typer.Option(min=0.1, help="Stop a camera after this time; otherwise Ctrl-C stops it.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON report on stdout.")] = False,
 ) -> None:
     """Segment pictures, videos or a camera.

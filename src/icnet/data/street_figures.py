@@ -41,8 +41,12 @@ class Brush:
         for target, value in ((self.colour, colour), (self.alpha, 255)):
             cv2.fillPoly(target, [pixels], value, cv2.LINE_AA)
 
+    def plain(self) -> Texture:
+        """What was drawn."""
+        return Texture(self.colour, self.alpha)
+
     def texture(self, rng: np.random.Generator) -> Texture:
-        """What was drawn, with folds and a darker right side."""
+        """What was drawn, as cloth: with folds and a darker right side."""
         side = np.linspace(1.25, 0.7, self.size[1], dtype=np.float32)[None, :]
         folds = np.clip(side * (1 + 0.16 * clouds(rng, self.size, 14, 3)), 0.3, 2)
         return Texture(np.clip(self.colour * folds[..., None], 0, 255).astype(np.uint8), self.alpha)
@@ -59,12 +63,13 @@ def walker(rng: np.random.Generator, *, sideways: bool) -> list[Texture]:
     hair = ((24, 28, 34), (40, 56, 74), (70, 72, 76))[rng.integers(3)]
     bag = bool(rng.random() < 0.5)
     folds = int(rng.integers(2**31))
-    return [_step(np.random.default_rng(folds), phase / PHASES * 2 * np.pi, sideways, (coat, legs, hair), bag) for phase in range(PHASES)]
+    return [
+        _step(np.random.default_rng(folds), phase / PHASES * 2 * np.pi, sideways, (coat, legs, hair), bag)
+        for phase in range(PHASES)
+    ]
 
 
-def _step(
-    rng: np.random.Generator, angle: float, sideways: bool, colours: tuple[Colour, Colour, Colour], bag: bool
-) -> Texture:
+def _step(rng: np.random.Generator, angle: float, sideways: bool, colours: tuple[Colour, Colour, Colour], bag: bool) -> Texture:
     coat, legs, hair = colours
     brush = Brush(1.0, 1.85)
     swing = float(np.sin(angle))
@@ -85,12 +90,15 @@ def _step(
         brush.limb([shoulder, ((shoulder[0] + hand[0]) * 0.52, 1.13), hand], 0.11, _shade(coat, 0.85 * shade))
         brush.oval(hand, (0.045, 0.05), SKIN)
     half = 0.14 if sideways else 0.22
-    brush.shape([(-half, 1.46), (half, 1.46), (half * 1.02, 1.1), (half * 0.98, 0.78), (-half * 0.98, 0.78), (-half * 1.02, 1.1)], coat)
+    brush.shape(
+        [(-half, 1.42), (half, 1.42), (half * 1.02, 1.1), (half * 0.98, 0.78), (-half * 0.98, 0.78), (-half * 1.02, 1.1)], coat
+    )
     if bag:
         brush.oval((-0.17, 1.2) if sideways else (0.0, 1.18), (0.12, 0.2), _shade(coat, 0.6))
-    brush.limb([(0.0, 1.46), (0.02 if sideways else 0.0, 1.55)], 0.11, SKIN)
-    brush.oval((0.03 if sideways else 0.0, 1.68), (0.095, 0.125), SKIN)
-    brush.oval((0.0, 1.72), (0.105, 0.11), hair)
+    brush.limb([(0.0, 1.42), (0.02 if sideways else 0.0, 1.52)], 0.11, SKIN)
+    brush.limb([(0.06 - half, 1.43), (half - 0.06, 1.43)], 0.13, coat)
+    brush.oval((0.03 if sideways else 0.0, 1.64), (0.095, 0.125), SKIN)
+    brush.oval((0.0, 1.69), (0.105, 0.10), hair)
     return brush.texture(rng)
 
 
@@ -114,7 +122,12 @@ def _bike_side(rng: np.random.Generator, angle: float, coat: Colour, frame: Colo
             reach = (0.29 * float(np.cos(turn)), 0.29 * float(np.sin(turn)))
             brush.limb([(hub - reach[0], 0.34 - reach[1]), (hub + reach[0], 0.34 + reach[1])], 0.012, (120, 120, 118))
     seat, crank, head = (-0.22, 0.86), (-0.05, 0.32), (0.38, 0.86)
-    for joint in ([(-0.53, 0.34), seat, head, crank, seat], [crank, (-0.53, 0.34)], [head, (0.53, 0.34)], [head, (0.34, 1.02), (0.5, 1.04)]):
+    for joint in (
+        [(-0.53, 0.34), seat, head, crank, seat],
+        [crank, (-0.53, 0.34)],
+        [head, (0.53, 0.34)],
+        [head, (0.34, 1.02), (0.5, 1.04)],
+    ):
         brush.limb(joint, 0.045, frame)
     brush.limb([(-0.34, 0.92), (-0.1, 0.92)], 0.06, (24, 24, 24))
     if mounted:
@@ -170,24 +183,28 @@ def sign(rng: np.random.Generator) -> Texture:
         brush.shape([(-0.35, 0.13), (0.35, 0.13), (0.35, 0.69), (-0.35, 0.69)], blue)
         for row in (0.3, 0.52):
             brush.limb([(-0.22, row), (0.2, row)], 0.08, white)
-    return brush.texture(rng)
+    return brush.plain()
 
 
-def traffic_light(rng: np.random.Generator, *, go: bool) -> Texture:
+def traffic_light(*, go: bool) -> Texture:
     """A traffic light of 0.45 x 1.1 m on its black board."""
     brush = Brush(0.45, 1.1)
     brush.shape([(-0.21, 0.02), (0.21, 0.02), (0.21, 1.08), (-0.21, 1.08)], (26, 26, 26))
-    for height, colour in ((0.86, (30, 24, 60 if go else 220)), (0.55, (20, 44, 56)), (0.24, (120, 220, 60) if go else (30, 50, 26))):
+    for height, colour in (
+        (0.86, (30, 24, 60 if go else 220)),
+        (0.55, (20, 44, 56)),
+        (0.24, (120, 220, 60) if go else (30, 50, 26)),
+    ):
         brush.oval((0, height), (0.11, 0.11), colour)
-    return brush.texture(rng)
+    return brush.plain()
 
 
-def lantern(rng: np.random.Generator) -> Texture:
+def lantern() -> Texture:
     """The head of a street lamp, 0.8 x 0.25 m."""
     brush = Brush(0.8, 0.25)
     brush.oval((0, 0.13), (0.39, 0.1), (92, 92, 90))
     brush.oval((0, 0.09), (0.28, 0.06), (168, 172, 172))
-    return brush.texture(rng)
+    return brush.plain()
 
 
 def boards(rng: np.random.Generator) -> Texture:

@@ -83,7 +83,7 @@ def paint_ground(rng: np.random.Generator, plan: StreetPlan) -> Ground:
     stains = clouds(rng, (rows, columns), 14, 4)
     for zone, colour, rough, blotch in (
         (away < plan.half_road, (78, 75, 72), 0.11, 0.06),
-        ((away >= plan.half_road) & (away < plan.front), (92, 91, 90), 0.06, 0.07),
+        ((away >= plan.half_road) & (away < plan.front), (82, 81, 80), 0.06, 0.07),
         (away >= plan.front, (52, 78, 66), 0.20, 0.20),
     ):
         field_ = 1 + rough * grain[:, zone] + blotch * stains[:, zone]

@@ -14,13 +14,13 @@ STOREY_M = 2.9
 
 # Cambridge's walls: yellow-grey and red brick, render, stone and concrete, as a dull day shows them.
 _WALLS: tuple[tuple[Colour, bool], ...] = (
-    ((88, 108, 122), True),
-    ((66, 76, 104), True),
-    ((74, 92, 110), True),
-    ((56, 62, 86), True),
-    ((158, 164, 166), False),
-    ((112, 120, 124), False),
-    ((126, 138, 146), False),
+    ((92, 104, 112), True),
+    ((62, 68, 84), True),
+    ((78, 90, 102), True),
+    ((50, 54, 68), True),
+    ((172, 176, 178), False),
+    ((104, 108, 110), False),
+    ((128, 136, 142), False),
 )
 _TRIMS: tuple[Colour, ...] = ((190, 194, 194), (170, 172, 170), (60, 60, 58), (150, 156, 160))
 _SHOP_COLOURS: tuple[Colour, ...] = ((90, 44, 30), (38, 36, 110), (46, 74, 34), (40, 40, 42), (120, 116, 112), (30, 96, 132))
@@ -96,11 +96,11 @@ def _gable(wall: np.ndarray, eaves_m: float, ridge_m: float) -> Texture:
 def _wall(rng: np.random.Generator, size_hw: tuple[int, int], colour: Colour, brick: bool) -> np.ndarray:
     """(h, w, 3) float32 wall with courses of brick or with render, and with dirt."""
     height, width = size_hw
-    light = 1 + 0.07 * clouds(rng, size_hw, 8, 5) + 0.03 * rng.standard_normal(size_hw, dtype=np.float32)
+    light = 1 + 0.1 * clouds(rng, size_hw, 8, 5) + 0.03 * rng.standard_normal(size_hw, dtype=np.float32)
     if brick:
         rows, columns = -(-height // 4), -(-width // 10) + 1
         tones = cv2.resize(
-            (1 + 0.10 * rng.standard_normal((rows, columns))).astype(np.float32),
+            (1 + 0.08 * rng.standard_normal((rows, columns))).astype(np.float32),
             (columns * 10, rows * 4),
             interpolation=cv2.INTER_NEAREST,
         )
@@ -120,8 +120,8 @@ def _glass(rng: np.random.Generator, pane: np.ndarray) -> None:
     if not pane.size:
         return
     height = pane.shape[0]
-    sheen = np.linspace(1, 0, height, dtype=np.float32)[:, None, None] ** 2 * rng.uniform(20, 75)
-    pane[:] = np.array([48, 45, 42]) + sheen + rng.uniform(-8, 8)
+    sheen = np.linspace(1, 0, height, dtype=np.float32)[:, None, None] ** 2 * rng.uniform(10, 110)
+    pane[:] = np.array([34, 32, 30]) + sheen + rng.uniform(-8, 8)
     if rng.random() < 0.4:
         edge = max(1, pane.shape[1] // 5)
         pane[:, :edge] = pane[:, -edge:] = rng.uniform(90, 150)

@@ -1,6 +1,8 @@
 """Vehicles: a profile pulled across its width, with painted sides, ends and glass."""
 
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -9,6 +11,7 @@ from icnet.base.classes import NAMES
 from icnet.data.street_canvas import Card
 from icnet.data.street_texture import Colour, Texture, flat
 
+Point = tuple[float, float, float]
 VEHICLE = NAMES.index("Vehicle")
 PX_M = 90
 PAINTS: tuple[Colour, ...] = (
@@ -38,8 +41,10 @@ class Body:
     belt: float
     """Height where the windows begin; the body narrows above it."""
     roof_half_width: float
-    house: tuple[int, int, int, int] | None
-    """Profile points of the windows' frame: rear top, front top, front bottom, rear bottom; None for a body without."""
+    frame: tuple[int, int, int, int]
+    """Profile points of the side windows' frame: rear top, front top, front bottom, rear bottom."""
+    posts: tuple[float, ...] = (0.04, 0.34, 0.65, 0.96)
+    """Posts between the side windows, as fractions of the frame from the rear."""
     wheel: float = 0.31
     axles: float = 1.27
     """Distance of the axles from the middle."""
@@ -59,19 +64,19 @@ _CAR_FACES = ("bumper", "rear", "glass", "paint", "glass", "paint", "front", "bu
 HATCHBACK = Body(
     ((-1.95, 0.28), (-2.0, 0.55), (-1.93, 0.97), (-1.55, 1.42), (0.25, 1.45), (1.05, 0.97), (1.85, 0.8), (2.0, 0.52), (1.95, 0.25)),
     _CAR_FACES, 0.84, 0.97, 0.63, (3, 4, 5, 2),
-)  # fmt: skip
+)
 SALOON = Body(
     ((-2.2, 0.28), (-2.25, 0.55), (-2.18, 0.95), (-1.65, 1.0), (-1.0, 1.4), (0.2, 1.42), (1.0, 0.95), (2.1, 0.78), (2.25, 0.52), (2.2, 0.25)),
     ("bumper", "rear", "paint", "glass", "paint", "glass", "paint", "front", "bumper"), 0.86, 0.98, 0.64, (4, 5, 6, 3), axles=1.36,
-)  # fmt: skip
+)
 VAN = Body(
     ((-2.35, 0.3), (-2.4, 0.6), (-2.35, 1.2), (-2.3, 2.05), (1.1, 2.1), (1.75, 1.25), (2.3, 1.05), (2.4, 0.55), (2.35, 0.3)),
-    _CAR_FACES, 0.95, 1.25, 0.86, (3, 4, 5, 2), wheel=0.34, axles=1.5,
-)  # fmt: skip
+    _CAR_FACES, 0.95, 1.25, 0.86, (3, 4, 5, 2), posts=(0.71, 0.96), wheel=0.34, axles=1.5,
+)
 BUS = Body(
-    ((-5.0, 0.35), (-5.0, 0.8), (-5.0, 1.5), (-4.9, 3.0), (4.7, 3.0), (4.95, 1.3), (5.0, 1.0), (5.0, 0.6), (5.0, 0.35)),
-    _CAR_FACES, 1.22, 1.3, 1.16, (3, 4, 5, 2), wheel=0.48, axles=3.0,
-)  # fmt: skip
+    ((-5.0, 0.35), (-5.0, 0.8), (-5.0, 1.3), (-4.9, 3.0), (4.7, 3.0), (4.95, 1.3), (5.0, 1.0), (5.0, 0.6), (5.0, 0.35)),
+    _CAR_FACES, 1.22, 1.3, 1.16, (3, 4, 5, 2), posts=(0.02, 0.17, 0.32, 0.48, 0.63, 0.79, 0.98), wheel=0.48, axles=3.0,
+)
 
 
 @dataclass(frozen=True)
@@ -81,57 +86,69 @@ class Vehicle:
     body: Body
     faces: tuple[Texture, ...]
     side: Texture
-    windows: Texture | None
+    windows: Texture
 
-    def cards(self, at: tuple[float, float], heading: float, order: float, *, light: float = 1.0) -> list[Card]:
+    def cards(self, at: tuple[float, float], heading: float, order: float) -> list[Card]:
         """Its surfaces at a place.
 
         Args:
             at: x, y in metres of the middle.
             heading: radians to the right of the y axis.
             order: painter's order of the whole vehicle.
-            light: light on it.
         """
-        body = self.body
-        ahead, right = np.array([np.sin(heading), np.cos(heading), 0]), np.array([np.cos(heading), -np.sin(heading), 0])
-        origin = np.array([at[0], at[1], 0.0])
+        sin, cos = np.sin(heading), np.cos(heading)
+        turn = np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]]).T
+        corners = self._corners @ turn.T + np.array([at[0], at[1], 0.0])
+        return [Card(c, texture, VEHICLE, order, gain) for c, (_, texture, gain) in zip(corners, self._sheets, strict=True)]
 
-        def point(forward: float, aside: float, up: float) -> np.ndarray:
-            return origin + forward * ahead + aside * right + np.array([0, 0, up])
+    @cached_property
+    def _corners(self) -> np.ndarray:
+        return np.array([corners for corners, _, _ in self._sheets], dtype=np.float64)
 
-        def across(lower: tuple[float, float], upper: tuple[float, float], half: tuple[float, float] | None = None) -> np.ndarray:
-            low, high = half or (body.half_width_at(lower[1]), body.half_width_at(upper[1]))
-            return np.stack([point(upper[0], -high, upper[1]), point(upper[0], high, upper[1]), point(lower[0], low, lower[1]), point(lower[0], -low, lower[1])])
+    @cached_property
+    def _sheets(self) -> list[tuple[list[Point], Texture, float]]:
+        """Corners in the vehicle's own axes (right, forward, up), texture and light of every surface."""
+        return self._underside() + self._skin() + self._sides()
 
-        cards = []
-        for end, turn in ((-1, 1), (1, -1)):  # what shows under the bumpers: a dark underside and the tyres' treads
-            where = end * (body.axles + body.wheel * 0.7)
-            edge = np.array([body.half_width - 0.08, body.half_width - 0.28]) * turn
-            under = across((where, 0.14), (where, 0.5), (0.8 * body.half_width * turn,) * 2)
-            cards.append(Card(under, _DARK, VEHICLE, order, light))
-            for left, right_ in ((-edge[0], -edge[1]), (edge[1], edge[0])):
-                tread = [point(where, left, 0.5), point(where, right_, 0.5), point(where, right_, 0.0), point(where, left, 0.0)]
-                cards.append(Card(np.stack(tread), _TREAD, VEHICLE, order, light))
+    def _underside(self) -> list[tuple[list[Point], Texture, float]]:
+        """What shows under the bumpers: darkness and the treads of the tyres."""
+        body, sheets = self.body, []
+        for end in (-1, 1):
+            at = end * (body.axles + body.wheel * 0.7)
+            # Seen from its own end, the left edge of a surface is on the vehicle's left at the rear, and its right in front.
+            spans = [(-0.8 * body.half_width, 0.8 * body.half_width, 0.12, 0.5, _DARK)]
+            for inner, outer in (
+                (body.half_width - 0.26, body.half_width - 0.06),
+                (0.06 - body.half_width, 0.26 - body.half_width),
+            ):
+                spans.append((inner, outer, 0.0, 0.5, _TREAD))
+            for low, high, bottom, top, texture in spans:
+                left, right = (low, high) if end < 0 else (high, low)
+                sheets.append(([(left, at, top), (right, at, top), (right, at, bottom), (left, at, bottom)], texture, 1.0))
+        return sheets
+
+    def _skin(self) -> list[tuple[list[Point], Texture, float]]:
+        """The profile pulled across the width, from the rear bumper over the roof to the front bumper."""
+        body, sheets = self.body, []
         for texture, lower, upper in zip(self.faces, body.profile[:-1], body.profile[1:], strict=True):
-            facing_up = abs(upper[0] - lower[0]) > abs(upper[1] - lower[1])
-            cards.append(Card(across(lower, upper), texture, VEHICLE, order, light * (1.2 if facing_up else 0.95)))
-        for aside in (1, -1):
-            cards += self._side(point, aside, order, light)
-        return cards
+            low, high = body.half_width_at(lower[1]), body.half_width_at(upper[1])
+            gain = 1.2 if abs(upper[0] - lower[0]) > abs(upper[1] - lower[1]) else 0.95  # the sky lights what faces up
+            sheets.append(([(-high, *upper), (high, *upper), (low, *lower), (-low, *lower)], texture, gain))
+        return sheets
 
-    def _side(self, point, aside: int, order: float, light: float) -> list[Card]:  # type: ignore[no-untyped-def]
-        body, profile = self.body, self.body.profile
-        reach, width = body.half_length, aside * body.half_width
-        top = body.belt if body.house else max(up for _, up in profile)
-        lower = [point(-reach, width, top), point(reach, width, top), point(reach, width, 0), point(-reach, width, 0)]
-        sheets = [(lower, self.side)]
-        if body.house is not None and self.windows is not None:
-            frame = [point(profile[i][0], aside * body.half_width_at(profile[i][1]), profile[i][1]) for i in body.house]
-            sheets.append((frame, self.windows))
-        if aside > 0:
-            return [Card(np.stack(corners), texture, VEHICLE, order, light) for corners, texture in sheets]
-        turned = [(np.stack([c[1], c[0], c[3], c[2]]), texture.mirrored()) for c, texture in sheets]
-        return [Card(corners, texture, VEHICLE, order, light) for corners, texture in turned]
+    def _sides(self) -> list[tuple[list[Point], Texture, float]]:
+        body = self.body
+        frame = [body.profile[point] for point in body.frame]
+        sheets: list[tuple[list[Point], Texture, float]] = []
+        for aside, panel, windows in ((1, self.side, self.windows), (-1, self.side.mirrored(), self.windows.mirrored())):
+            reach, width = body.half_length, aside * body.half_width
+            lower = [(width, -reach, body.belt), (width, reach, body.belt), (width, reach, 0.0), (width, -reach, 0.0)]
+            upper = [(aside * body.half_width_at(up), forward, up) for forward, up in frame]
+            for corners, texture in ((lower, panel), (upper, windows)):
+                if aside < 0:  # seen from the left, the front is on the left
+                    corners = [corners[1], corners[0], corners[3], corners[2]]
+                sheets.append((corners, texture, 1.0))
+        return sheets
 
 
 _DARK, _TREAD = flat((20, 20, 20)), flat(_TYRE)
@@ -140,9 +157,15 @@ _DARK, _TREAD = flat((20, 20, 20)), flat(_TYRE)
 def paint_vehicle(rng: np.random.Generator, body: Body) -> Vehicle:
     """Paint a vehicle of that shape in a random colour."""
     paint = (36, 30, 140) if body is BUS and rng.random() < 0.5 else PAINTS[int(rng.integers(len(PAINTS)))]
-    kinds = {"bumper": _bumper(paint), "rear": _rear(paint), "glass": _screen(paint), "paint": _panel(paint), "front": _front(paint)}
+    kinds = {
+        "bumper": _bumper(paint),
+        "rear": _rear(paint),
+        "glass": _screen(paint),
+        "paint": _panel(paint),
+        "front": _front(paint),
+    }
     faces = tuple(kinds[name] for name in body.faces)
-    return Vehicle(body, faces, _side_panel(body, paint), _windows(body, paint) if body.house else None)
+    return Vehicle(body, faces, _side_panel(body, paint), _windows(body, paint))
 
 
 def _sheet(size_hw: tuple[int, int], colour: Colour, top: float = 1.15, bottom: float = 0.7) -> np.ndarray:
@@ -197,18 +220,15 @@ def _windows(body: Body, paint: Colour) -> Texture:
     width = 180
     image = _sheet((60, width), paint, 1.2, 0.95)
     glass = _sheet((60, width), _GLASS, 1.7, 0.75)
-    bars = (8, 62, 118, 172) if body is not VAN else (128, 172)
-    if body is BUS:
-        bars = (4, 30, 58, 86, 114, 142, 176)
-    for left, right in zip(bars[:-1], bars[1:], strict=True):
+    for left, right in pairwise(round(post * width) for post in body.posts):
         image[8:56, left + 3 : right - 2] = glass[8:56, left + 3 : right - 2]
     return Texture(image)
 
 
 def _side_panel(body: Body, paint: Colour) -> Texture:
     """The side below the windows, rear on the left, with wheels and arches; its outline follows the profile."""
-    top = body.belt if body.house else max(up for _, up in body.profile)
-    height, reach = round(top * PX_M), body.half_length
+    top, reach = body.belt, body.half_length
+    height = round(top * PX_M)
     width = round(2 * reach * PX_M)
 
     def pixel(forward: float, up: float) -> tuple[int, int]:
@@ -221,7 +241,14 @@ def _side_panel(body: Body, paint: Colour) -> Texture:
     cv2.line(image, (0, shine), (width, shine), tuple(min(255.0, 1.35 * value) for value in paint), 3, cv2.LINE_AA)
     cv2.line(image, (0, pixel(0, 0.42)[1]), (width, pixel(0, 0.42)[1]), (36, 36, 36), 4, cv2.LINE_AA)
     for door in (-0.62, 0.22, 1.0):
-        cv2.line(image, pixel(door * reach / 2, top), pixel(door * reach / 2, 0.35), tuple(0.45 * value for value in paint), 1, cv2.LINE_AA)
+        cv2.line(
+            image,
+            pixel(door * reach / 2, top),
+            pixel(door * reach / 2, 0.35),
+            tuple(0.45 * value for value in paint),
+            1,
+            cv2.LINE_AA,
+        )
     for axle in (-body.axles, body.axles):
         hub, radius = pixel(axle, body.wheel), round(body.wheel * PX_M)
         cv2.circle(image, hub, round(radius * 1.18), (18, 18, 18), -1, cv2.LINE_AA)

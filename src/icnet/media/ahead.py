@@ -1,7 +1,7 @@
 """Reading in one thread while another works."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar, cast
 
@@ -10,7 +10,7 @@ T = TypeVar("T")
 _END = object()
 
 
-def ahead(items: Iterable[T], depth: int = 4) -> Iterator[T]:
+def ahead(items: Iterable[T], depth: int = 4) -> Generator[T, None, None]:
     """Iterate `items` in a thread of their own, at most `depth` items before the consumer.
 
     Order and exceptions are those of `items`. Close the iterator (`contextlib.closing`) when leaving early: only then is it

@@ -55,7 +55,9 @@ def plan(sources: list[Source], output: Path, *, classes_only: bool = False) -> 
             raise UsageError(f"{path} would overwrite the input {inputs[path.resolve()]}: choose another folder with -o")
     for job in jobs:
         if job.source.kind != "image" and job.classes is not None and job.classes.is_dir() and any(job.classes.iterdir()):
-            raise UsageError(f"the folder {job.classes} for the class maps of {job.source.name} is not empty: remove it, or choose another -o")
+            raise UsageError(
+                f"the folder {job.classes} for the class maps of {job.source.name} is not empty: remove it, or choose another -o"
+            )
     return jobs
 
 

@@ -11,8 +11,8 @@ import numpy as np
 from icnet.base.errors import InputError
 from icnet.media.ahead import ahead
 from icnet.media.jobs import Job
+from icnet.media.readers import Camera, Clip, Frame, Video, read_image
 from icnet.media.sinks import video_sink, write_png
-from icnet.media.sources import Camera, Clip, Frame, Video, read_image
 from icnet.media.stats import Tally
 from icnet.runtime.segmenter import Segmentation, Segmenter
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -56,7 +57,7 @@ class VideoWriter:
             time_s: when it is shown. Frames keep their times, so a camera's video runs at the speed of the world whatever
                 the speed of the machine.
         """
-        even = cv2.copyMakeBorder(image, 0, image.shape[0] % 2, 0, image.shape[1] % 2, cv2.BORDER_REPLICATE)
+        even: Any = cv2.copyMakeBorder(image, 0, image.shape[0] % 2, 0, image.shape[1] % 2, cv2.BORDER_REPLICATE)
         stream = self._stream or self._start(*even.shape[:2])
         if even.shape[:2] != (stream.height, stream.width):  # a source may change its size midway, a file may not
             even = cv2.resize(even, (stream.width, stream.height), interpolation=cv2.INTER_LINEAR)
@@ -101,4 +102,6 @@ def video_sink(path: Path, *, rate: Fraction) -> Iterator[VideoWriter]:
                 yield writer
                 writer.finish()
         except av.error.FFmpegError as error:
-            raise OutputError(f"cannot write {path}: {error.strerror or error}; choose another place or free some space") from error
+            raise OutputError(
+                f"cannot write {path}: {error.strerror or error}; choose another place or free some space"
+            ) from error

@@ -49,7 +49,9 @@ class Engine:
             network = read_ir(Path(model))
             self.output, self.size_hw = check_contract(network, Path(model))
             if size_hw not in (None, self.size_hw):
-                raise UsageError(f"{model} takes only {self.size_hw[0]}x{self.size_hw[1]} (height x width): export it in another size")
+                raise UsageError(
+                    f"{model} takes only {self.size_hw[0]}x{self.size_hw[1]} (height x width): export it in another size"
+                )
         else:
             weights = find_weights(str(model))
             self.name, self.output, self.size_hw = weights.spec.name, "logits", size_hw or weights.spec.size_hw
@@ -103,7 +105,7 @@ def check_contract(network: ov.Model, path: Path) -> tuple[Output, tuple[int, in
     names = sorted(name for port in network.outputs for name in port.get_names())
     outputs = [name for name in OUTPUTS if name in names]
     shape = network.inputs[0].partial_shape
-    if len(network.inputs) != 1 or INPUT not in network.inputs[0].get_names() or shape.is_dynamic or shape.rank.get_length() != 4:
+    if len(network.inputs) != 1 or INPUT not in network.inputs[0].get_names() or shape.rank.get_length() != 4:
         inputs = [f"{'/'.join(sorted(port.get_names())) or 'unnamed'} {port.partial_shape}" for port in network.inputs]
         raise ModelError(f"{path} has the inputs {', '.join(inputs) or 'none'}: {_CONTRACT}")
     if len(network.outputs) != 1 or len(outputs) != 1:

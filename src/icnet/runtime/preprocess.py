@@ -19,7 +19,9 @@ def check_frame(frame_bgr: np.ndarray) -> None:
     if fits and frame_bgr.dtype == np.uint8:
         return
     found = f"shape {frame_bgr.shape}, {frame_bgr.dtype}" if isinstance(frame_bgr, np.ndarray) else type(frame_bgr).__name__
-    raise InputError(f"a frame must be a NumPy array (height, width, 3) of uint8 in BGR order, not {found}: read it with cv2.imread")
+    raise InputError(
+        f"a frame must be a NumPy array (height, width, 3) of uint8 in BGR order, not {found}: read it with cv2.imread"
+    )
 
 
 def resize_frame(frame_bgr: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:

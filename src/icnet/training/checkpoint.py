@@ -26,24 +26,24 @@ class Progress:
     """Best strict mIoU on the validation split so far."""
 
 
-def save_checkpoint(path: Path, state: dict[str, keras.Variable], progress: Progress, about: dict[str, Any]) -> None:
+def save_checkpoint(path: Path, state: dict[str, keras.Variable], progress: Progress, identity: dict[str, Any]) -> None:
     """Write every variable of `state`, the progress, and what identifies the run.
 
     Raises:
         OutputError: the file cannot be written; the previous one stays.
     """
     tensors = {name: np.array(keras.ops.convert_to_numpy(value)) for name, value in state.items()}
-    header = {"progress": json.dumps(progress.__dict__), "about": json.dumps(about, sort_keys=True)}
+    header = {"progress": json.dumps(progress.__dict__), "identity": json.dumps(identity, sort_keys=True)}
     write_bytes(path, save(tensors, metadata=header))
 
 
-def load_checkpoint(path: Path, state: dict[str, keras.Variable], about: dict[str, Any]) -> Progress:
+def load_checkpoint(path: Path, state: dict[str, keras.Variable], identity: dict[str, Any]) -> Progress:
     """Restore what `save_checkpoint` wrote into the variables of `state`.
 
     Args:
         path: the checkpoint.
         state: the same names and shapes as were saved.
-        about: must equal what was saved with it.
+        identity: what identifies the run: must equal what was saved with it.
 
     Raises:
         ModelError: the file is damaged or belongs to another run.
@@ -52,10 +52,10 @@ def load_checkpoint(path: Path, state: dict[str, keras.Variable], about: dict[st
         with safe_open(path, framework="numpy") as file:
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a dict
-        progress, saved = Progress(**json.loads(header["progress"])), json.loads(header["about"])
+        progress, saved = Progress(**json.loads(header["progress"])), json.loads(header["identity"])
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{path} is not a readable checkpoint ({error}): start a new run in another folder") from error
-    different = [key for key, value in json.loads(json.dumps(about)).items() if saved.get(key) != value]
+    different = [key for key, value in json.loads(json.dumps(identity)).items() if saved.get(key) != value]
     if different:
         raise ModelError(f"{path} belongs to a run with another {', '.join(different)}: use the same options, or another folder")
     if {name: tuple(variable.shape) for name, variable in state.items()} != {name: t.shape for name, t in tensors.items()}:

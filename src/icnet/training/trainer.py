@@ -61,6 +61,36 @@ def count_classes(dataset: Dataset) -> np.ndarray:
     )
 
 
+class _Clock:
+    """Times of one run, and the losses since the last epoch's end."""
+
+    def __init__(self, progress: Progress):
+        self._before, self._start = progress.seconds, time.monotonic()
+        self.saved = self._start
+        self.restart(progress.step)
+
+    def restart(self, step: int) -> None:
+        """An epoch begins at `step`."""
+        self.losses: list[float] = []
+        self._epoch_step, self._epoch_start = step, time.monotonic()
+
+    def rate(self, step: int) -> float:
+        """Steps per second since the epoch's begin."""
+        return (step - self._epoch_step) / (time.monotonic() - self._epoch_start)
+
+    def elapsed(self) -> float:
+        """Seconds of this run."""
+        return time.monotonic() - self._start
+
+    def total(self) -> float:
+        """Seconds, earlier parts of the run included."""
+        return self._before + self.elapsed()
+
+    def since_saved(self) -> float:
+        """Seconds since the last checkpoint."""
+        return time.monotonic() - self.saved
+
+
 class Trainer:
     """Trains one network in one folder.
 
@@ -92,6 +122,7 @@ class Trainer:
             set_weights(self.model, initial)
         self._compile(class_weights(count_classes(train), recipe.class_weight_offset))
         self.progress = Progress()
+        self.checkpoint = folder / "checkpoint.safetensors"
 
     def _compile(self, weights: np.ndarray) -> None:
         optimizer = keras.optimizers.AdamW(
@@ -100,12 +131,17 @@ class Trainer:
         )
         optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
         loss = [PixelCrossEntropy(weights) for _ in self.recipe.cascade]
-        self.model.compile(optimizer=optimizer, loss=loss, loss_weights=list(self.recipe.cascade), jit_compile=keras.backend.backend() == "jax")
+        # On a CPU, XLA makes TensorFlow's steps slower; JAX has nothing else.
+        jit = keras.backend.backend() == "jax"
+        self.model.compile(optimizer=optimizer, loss=loss, loss_weights=list(self.recipe.cascade), jit_compile=jit)
         optimizer.build(self.model.trainable_variables)
         self.average = WeightAverage(self.model.trainable_variables, self.recipe.ema_momentum)
 
-    def _about(self) -> dict[str, Any]:
-        return {"spec": self.spec.to_dict(), "recipe": self.recipe.to_dict()}
+    def _identity(self) -> dict[str, Any]:
+        """What a checkpoint must agree on; the number of epochs may change, the learning rate then follows the new one."""
+        recipe = self.recipe.to_dict()
+        del recipe["epochs"]
+        return {"spec": self.spec.to_dict(), "recipe": recipe}
 
     def _state(self) -> dict[str, keras.Variable]:
         """Every variable of the run by a name that is the same in the next process."""
@@ -114,12 +150,19 @@ class Trainer:
         named |= {f"optimizer/{index}": variable for index, variable in enumerate(self.model.optimizer.variables)}
         return named | {f"average/{index}": variable for index, variable in enumerate(self.average.values)}
 
-    def run(self, options: RunOptions | None = None, report: Callable[[StepReport], None] | None = None) -> Progress:
+    def run(
+        self,
+        options: RunOptions | None = None,
+        *,
+        on_step: Callable[[StepReport], bool] = lambda _: True,
+        on_epoch: Callable[[dict[str, float]], None] = lambda _: None,
+    ) -> Progress:
         """Train to the end of the recipe or of the time budget.
 
         Args:
             options: budget, resuming, intervals.
-            report: called after every step.
+            on_step: called after every step; if it returns False the run stops cleanly, as at the end of the budget.
+            on_epoch: called with what the log got, at the end of every epoch and of the run.
 
         Returns:
             Where the run stands now; it is finished when `step` equals `total_steps`.
@@ -129,62 +172,58 @@ class Trainer:
             ModelError: the checkpoint to resume from does not fit.
         """
         options = options or RunOptions()
-        checkpoint = self.folder / "checkpoint.safetensors"
-        if checkpoint.exists():
+        if self.checkpoint.exists():
             if not options.resume:
                 raise UsageError(f"{self.folder} already holds a run: add --resume to go on with it, or choose another folder")
-            self.progress = load_checkpoint(checkpoint, self._state(), self._about())
+            self.progress = load_checkpoint(self.checkpoint, self._state(), self._identity())
         log = TrainingLog(self.folder)
         stream = self.batches.stream(self.progress.step)
+        clock = _Clock(self.progress)
         try:
-            self._loop(stream, options, log, report or (lambda _: None))
+            while self.progress.step < self.total_steps:
+                loss = self.train_step(*next(stream))
+                self.progress = dataclasses.replace(self.progress, seconds=clock.total())
+                clock.losses.append(loss)
+                go_on = on_step(StepReport(self.progress.step, self.total_steps, loss))
+                over = options.max_minutes is not None and clock.elapsed() >= options.max_minutes * 60
+                last = over or not go_on or self.progress.step == self.total_steps
+                if last or self.progress.step % self.batches.per_epoch == 0:
+                    values = self._end_of_epoch(clock, options, last=last)
+                    log.write(self.progress.step, values)
+                    on_epoch(values)
+                    clock.restart(self.progress.step)
+                if last or clock.since_saved() >= options.save_minutes * 60:
+                    save_checkpoint(self.checkpoint, self._state(), self.progress, self._identity())
+                    clock.saved = time.monotonic()
+                if last:
+                    break
         finally:
             stream.close()
             log.close()
         return self.progress
 
-    def _loop(self, stream, options: RunOptions, log: TrainingLog, report: Callable[[StepReport], None]) -> None:
-        start = saved = time.monotonic()
-        before = self.progress.seconds
-        per_epoch = self.batches.per_epoch
-        losses: list[float] = []
-        epoch_start, epoch_step = start, self.progress.step
-        while self.progress.step < self.total_steps:
-            loss = self.train_step(*next(stream))
-            losses.append(loss)
-            now = time.monotonic()
-            step = self.progress.step + 1
-            self.average.update(step)
-            self.progress = dataclasses.replace(self.progress, step=step, seconds=before + now - start)
-            report(StepReport(step, self.total_steps, loss))
-            out_of_time = options.max_minutes is not None and now - start >= options.max_minutes * 60
-            finished = step == self.total_steps or out_of_time
-            if step % per_epoch == 0 or finished:
-                epoch = step // per_epoch
-                values = {
-                    "epoch": step / per_epoch,
-                    "minutes": self.progress.seconds / 60,
-                    "images_per_second": (step - epoch_step) * self.recipe.batch_size / (now - epoch_start),
-                    "learning_rate": learning_rate(self.recipe, step - 1, self.total_steps),
-                    "loss": float(np.mean(losses)),
-                }
-                if finished or epoch % options.validate_every == 0:
-                    result = self.validate(keep=finished)
-                    values |= {"miou_strict": result.miou_strict, "miou_omz": result.miou_omz}
-                log.write(step, values)
-                losses.clear()
-                epoch_start, epoch_step = time.monotonic(), step
-            if finished or time.monotonic() - saved >= options.save_minutes * 60:
-                save_checkpoint(self.folder / "checkpoint.safetensors", self._state(), self.progress, self._about())
-                saved = time.monotonic()
-            if finished:
-                break
+    def _end_of_epoch(self, clock: "_Clock", options: RunOptions, *, last: bool) -> dict[str, float]:
+        """What the log gets; validates if it is time to."""
+        step, per_epoch = self.progress.step, self.batches.per_epoch
+        values = {
+            "epoch": step / per_epoch,
+            "minutes": self.progress.seconds / 60,
+            "images_per_second": clock.rate(step) * self.recipe.batch_size,
+            "learning_rate": learning_rate(self.recipe, step - 1, self.total_steps),
+            "loss": float(np.mean(clock.losses)),
+        }
+        if last or step // per_epoch % options.validate_every == 0:
+            result = self.validate(keep=last)
+            values |= {"miou_strict": result.miou_strict, "miou_omz": result.miou_omz}
+        return values
 
     def train_step(self, images: np.ndarray, labels: np.ndarray) -> float:
-        """One optimizer step on a batch; returns its loss."""
+        """One optimizer step on a batch, learning rate and average included; returns its loss."""
         self.model.optimizer.learning_rate = learning_rate(self.recipe, self.progress.step, self.total_steps)
         self.model.reset_metrics()  # Keras would report the mean over all steps so far
         logs = self.model.train_on_batch(images, [labels] * len(self.recipe.cascade), return_dict=True)
+        self.progress = dataclasses.replace(self.progress, step=self.progress.step + 1)
+        self.average.update(self.progress.step)
         return float(logs["loss"])
 
     def validate(self, *, keep: bool = False) -> Scores:

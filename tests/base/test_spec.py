@@ -1,0 +1,41 @@
+import json
+
+import pytest
+
+from icnet.base.errors import ModelError, UsageError
+from icnet.base.spec import COMPACT_60, DEFAULT_MODEL, PRESETS, IcnetSpec, check_size, preset
+
+
+@pytest.mark.parametrize("spec", PRESETS.values(), ids=PRESETS)
+def test_round_trip_through_json(spec):
+    assert IcnetSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
+
+
+def test_unknown_and_missing_fields_are_refused():
+    values = IcnetSpec().to_dict()
+    del values["fusion"]
+    with pytest.raises(ModelError, match="fusion, surplus"):
+        IcnetSpec.from_dict({**values, "surplus": 1})
+
+
+def test_presets_by_name():
+    assert preset(DEFAULT_MODEL) is COMPACT_60
+    assert set(PRESETS) == {"icnet-camvid-ava-0001", "icnet-camvid-ava-sparse-60-0001", "icnet-camvid-ava-compact-60-0001"}
+    with pytest.raises(ModelError, match="icnet-camvid-ava-0001"):
+        preset("icnet")
+
+
+@pytest.mark.parametrize("size_hw", [(720, 960), (32, 32), (80, 112), (368, 480)])
+def test_sizes_that_fit(size_hw):
+    check_size(size_hw)
+
+
+@pytest.mark.parametrize(
+    ("size_hw", "near"),
+    [((721, 960), "720x960 or 736x960"), ((360, 480), "352x480 or 368x480"), ((16, 960), "32x960"), ((0, -5), "32x32")],
+)
+def test_other_sizes_are_refused_with_the_nearest(size_hw, near):
+    with pytest.raises(UsageError, match=near):
+        check_size(size_hw)
+    for text in near.split(" or "):
+        check_size(tuple(int(side) for side in text.split("x")))

@@ -1,0 +1,130 @@
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from icnet.base.classes import NAMES
+from icnet.base.errors import DataError, UsageError
+from icnet.base.spec import IcnetSpec
+from icnet.base.weights import random_weights, save_weights
+from icnet.cli.evaluate import evaluate
+from icnet.data.camvid import CamVid
+from icnet.deploy import accuracy
+from icnet.deploy.openvino import save_ir
+from icnet.runtime.engine import Engine
+from icnet.runtime.graph import openvino_model
+
+SPEC = IcnetSpec(
+    name="tiny",
+    stem=(8, 8, 8),
+    stage2=(8, 16),
+    stage3=(8, 16),
+    stage4=(8, 16),
+    stage5=(8, 16),
+    blocks=(1, 1, 1, 1),
+    pyramid=8,
+    detail=(8, 8, 8),
+    fusion=8,
+    size_hw=(64, 96),
+)
+
+app = typer.Typer()
+app.command()(evaluate)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Weights, both IRs, and a `val` split of three made-up pictures with the labels 0 to 10 only."""
+    root = tmp_path_factory.mktemp("evaluate")
+    weights = random_weights(SPEC, seed=4)
+    save_weights(root / "tiny.safetensors", weights)
+    for output in ("index", "soft"):
+        save_ir(openvino_model(weights, output=output), root / f"{output}.xml", "fp32")
+    generator = np.random.default_rng(0)
+    lines = []
+    for kind in ("val", "valannot"):
+        (root / "data" / kind).mkdir(parents=True)
+    for index in range(3):
+        image, labels = generator.integers(0, 256, (36, 48, 3)), np.sort(generator.integers(0, 11, (36, 48)))
+        cv2.imwrite(str(root / "data" / "val" / f"{index}.png"), image.astype(np.uint8))
+        cv2.imwrite(str(root / "data" / "valannot" / f"{index}.png"), labels.astype(np.uint8))
+        lines.append(f"/SegNet/CamVid/val/{index}.png /SegNet/CamVid/valannot/{index}.png")
+    (root / "data" / "val.txt").write_text("\n".join(lines))
+    return root
+
+
+def run(folder: Path, *arguments: str):
+    return CliRunner().invoke(app, ["--data", str(folder / "data"), "--model", str(folder / "tiny.safetensors"), *arguments])
+
+
+def document(folder: Path, *arguments: str) -> dict:
+    result = run(folder, "--json", "--no-picture", *arguments)
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def test_json_holds_the_figures_of_the_library(folder):
+    found = document(folder)
+    dataset = CamVid(folder / "data", "val")
+    expected = accuracy.evaluate((dataset[index] for index in range(3)), Engine(folder / "tiny.safetensors")).scores
+    assert list(found) == ["model", "split", "images", "miou_strict", "miou_omz", "iou", "pixel_accuracy"]
+    assert found["split"] == "val"
+    assert found["images"] == 3
+    assert found["miou_strict"] == expected.miou_strict > 0
+    assert found["miou_omz"] == expected.miou_omz >= found["miou_strict"]
+    assert found["pixel_accuracy"] == expected.pixel_accuracy
+    assert list(found["iou"]) == list(NAMES[:11])
+    assert found["iou"] == expected.iou
+
+
+@pytest.mark.parametrize("output", ["index", "soft"])
+def test_either_ir_scores_as_the_weights_do(folder, output):
+    expected, found = document(folder), document(folder, "--model", str(folder / f"{output}.xml"))
+    assert found["pixel_accuracy"] == pytest.approx(expected["pixel_accuracy"], abs=0.01)  # other resize before the argmax
+    assert found["miou_strict"] == pytest.approx(expected["miou_strict"], abs=0.01)
+
+
+def test_keras_scores_as_openvino_does(folder):
+    pytest.importorskip("keras")
+    expected, found = document(folder), document(folder, "--engine", "keras")
+    assert found["pixel_accuracy"] == pytest.approx(expected["pixel_accuracy"], abs=1e-4)
+    assert found["iou"] == pytest.approx(expected["iou"], abs=1e-4)
+
+
+def test_a_class_that_never_occurs_is_null(folder, tmp_path):
+    for kind, value in (("val", 90), ("valannot", 11)):
+        (tmp_path / kind).mkdir()
+        cv2.imwrite(str(tmp_path / kind / "a.png"), np.full((36, 48) if value == 11 else (36, 48, 3), value, np.uint8))
+    (tmp_path / "val.txt").write_text("val/a.png valannot/a.png\n")
+    result = run(folder, "--json", "--no-picture", "--data", str(tmp_path))
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["miou_strict"] is None
+    assert set(json.loads(result.stdout)["iou"].values()) == {None}
+
+
+def test_table_and_picture(folder, tmp_path):
+    result = run(folder, "--picture", str(tmp_path / "matrix.png"))
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    strict, omz = (next(i for i, line in enumerate(lines) if rule in line) for rule in ("strict rule", "Open Model Zoo rule"))
+    assert strict < omz
+    assert all(name in result.stdout for name in NAMES[:11])
+    assert cv2.imread(str(tmp_path / "matrix.png")) is not None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "text"),
+    [
+        (["--data", "nowhere"], DataError, "nowhere"),
+        (["--picture", "matrix.xyz"], UsageError, "png"),
+        (["--engine", "keras", "--model", "m.xml"], UsageError, "--engine openvino"),
+    ],
+)
+def test_mistakes_are_told_before_any_work(folder, arguments, kind, text):
+    result = run(folder, *arguments)
+    assert isinstance(result.exception, kind)
+    assert text in str(result.exception)

@@ -1,0 +1,96 @@
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from icnet.base.errors import DataError, UsageError
+from icnet.base.spec import IcnetSpec
+from icnet.base.weights import random_weights, save_weights
+from icnet.cli.export import export
+from icnet.deploy import reference
+
+SPEC = IcnetSpec(
+    name="tiny",
+    stem=(8, 8, 8),
+    stage2=(8, 16),
+    stage3=(8, 16),
+    stage4=(8, 16),
+    stage5=(8, 16),
+    blocks=(1, 1, 1, 1),
+    pyramid=8,
+    detail=(8, 8, 8),
+    fusion=8,
+    size_hw=(64, 96),
+)
+
+app = typer.Typer()
+app.command()(export)
+
+
+@pytest.fixture
+def weights(tmp_path) -> Path:
+    path = tmp_path / "tiny.safetensors"
+    save_weights(path, random_weights(SPEC, seed=4))
+    return path
+
+
+def pictures(folder: Path, count: int) -> Path:
+    """A CamVid folder whose picture i has the brightness i everywhere."""
+    names = [f"{index}.png" for index in range(count)]
+    for kind, shape in (("val", (36, 48, 3)), ("valannot", (36, 48))):
+        (folder / kind).mkdir(parents=True)
+        for index, name in enumerate(names):
+            cv2.imwrite(str(folder / kind / name), np.full(shape, index, np.uint8))
+    (folder / "val.txt").write_text("\n".join(f"val/{name} valannot/{name}" for name in names))
+    return folder
+
+
+def run(*arguments: object):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_exports_on_synthetic_streets(weights, tmp_path):
+    pytest.importorskip("keras")
+    result = run(weights, "-o", tmp_path / "out", "--precision", "fp32")
+    assert result.exit_code == 0, (result.output, result.exception)
+    assert (tmp_path / "out" / "tiny" / "FP32" / "tiny.xml").is_file()
+    assert (tmp_path / "out" / "tiny-soft" / "FP32" / "tiny-soft.xml").is_file()
+    assert not (tmp_path / "out" / "tiny" / "FP16").exists()
+    assert "index" in result.stdout
+    assert "soft" in result.stdout
+
+
+def test_exports_on_the_given_pictures(weights, tmp_path, monkeypatch):
+    pytest.importorskip("keras")
+    data = pictures(tmp_path / "data", 9)
+    seen = []
+    infer = reference.KerasNetwork.infer
+    monkeypatch.setattr(reference.KerasNetwork, "infer", lambda self, data: seen.append(data.mean()) or infer(self, data))
+    result = run(weights, "-o", tmp_path / "out", "--name", "mine", "--precision", "fp32", "--data", data)
+    assert result.exit_code == 0, (result.output, result.exception)
+    assert seen == [0, 2, 4, 6], "four pictures, spread over the split"
+    assert (tmp_path / "out" / "mine" / "model.yml").is_file()
+
+
+def test_mistakes(weights, tmp_path):
+    out = tmp_path / "out"
+    for arguments, kind, text in (
+        ((tmp_path / "a.xml", "-o", out), UsageError, "exported already"),
+        ((weights, "-o", out, "--data", tmp_path / "none"), DataError, "val.txt"),
+    ):
+        result = run(*arguments)
+        assert isinstance(result.exception, kind)
+        assert text in str(result.exception)
+    assert not out.exists()
+
+
+def test_without_keras(weights, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "icnet.net.icnet", None)
+    result = run(weights, "-o", tmp_path / "out", "--data", pictures(tmp_path / "data", 1))
+    assert isinstance(result.exception, UsageError)
+    assert "icnet[export]" in str(result.exception)
+    assert not (tmp_path / "out").exists()

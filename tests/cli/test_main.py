@@ -1,0 +1,70 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from icnet import __version__, cli
+from icnet.base.errors import DataError
+
+
+def test_version_and_help(capsys):
+    assert cli.run(["--version"]) == 0
+    assert capsys.readouterr().out == f"icnet {__version__}\n"
+    assert cli.run(["--help"]) == 0
+    shown = capsys.readouterr().out
+    for verb in ("segment", "demo", "info", "evaluate", "export"):
+        assert f"\n  {verb} " in shown
+
+
+def test_no_verb_shows_the_help_as_wrong_usage(capsys):
+    assert cli.run([]) == 2
+    assert "Usage: icnet" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["fly"], "icnet: No such command 'fly' (see `icnet --help`)\n"),
+        (["segment", "x.png"], "icnet: Missing option '--output' / '-o' (see `icnet segment --help`)\n"),
+        (["segment", "0", "-o", "x", "--seconds", "soon"], "icnet: Invalid value for '--seconds': "),
+        (["info", "nonsense"], "icnet: unknown model 'nonsense'"),
+    ],
+)
+def test_wrong_usage_is_one_line(capsys, arguments, line):
+    assert cli.run(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert line in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"), [(DataError("a [bold] line"), 2, "icnet: a [bold] line\n"), (KeyboardInterrupt(), 130, "")]
+)
+def test_exceptions_become_exit_codes(monkeypatch, capsys, error, code, line):
+    def fail(model: str) -> None:
+        raise error
+
+    monkeypatch.setattr("icnet.runtime.facts.model_facts", fail)
+    assert cli.run(["info"]) == code
+    assert capsys.readouterr().err == line
+
+
+def test_bugs_keep_their_traceback(monkeypatch):
+    def fail(model: str) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("icnet.runtime.facts.model_facts", fail)
+    with pytest.raises(ZeroDivisionError):
+        cli.run(["info"])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs POSIX pipes")
+def test_a_reader_that_leaves_early_is_no_error():
+    read, write = os.pipe()
+    os.close(read)
+    result = subprocess.run([sys.executable, "-m", "icnet", "--help"], stdout=write, stderr=subprocess.PIPE, check=False)
+    os.close(write)
+    assert result.stderr == b""
+    assert result.returncode == 1

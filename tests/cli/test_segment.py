@@ -1,0 +1,174 @@
+import json
+import os
+import signal
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from icnet import Segmenter, cli
+from icnet.base.classes import NAMES
+from icnet.base.weights import random_weights, save_weights
+from icnet.media import readers
+from icnet.media.sinks import video_sink, write_png
+
+GENERATOR = np.random.default_rng(0)
+PICTURE = cv2.resize(GENERATOR.integers(0, 256, (6, 8, 3), dtype=np.uint8), (61, 45))
+
+
+@pytest.fixture
+def model(tiny, tmp_path) -> str:
+    path = tmp_path / "model.safetensors"
+    save_weights(path, random_weights(tiny, seed=1))
+    return str(path)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    write_png(Path("in/a.png"), PICTURE)
+    write_png(Path("in/deep/ü.png"), PICTURE[:30])
+    return tmp_path
+
+
+def write_video(path: str, frames: int = 4) -> None:
+    with video_sink(Path(path), rate=Fraction(10)) as video:
+        for number in range(frames):
+            video.write(PICTURE, number / 10)
+
+
+def files(path: str) -> list[str]:
+    return sorted(file.relative_to(path).as_posix() for file in Path(path).rglob("*") if file.is_file())
+
+
+def read(path: str) -> np.ndarray:
+    return cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+
+
+def test_pictures_of_a_folder(folder, model, capsys):
+    assert cli.run(["segment", "in", "-o", "out", "--model", model, "--json"]) == 0
+    assert files("out") == ["a.png", "a_overlay.png", "deep/ü.png", "deep/ü_overlay.png"]
+    expected = Segmenter(model)(PICTURE)
+    assert read("out/a.png").dtype == np.uint8
+    assert np.array_equal(read("out/a.png"), expected.classes)
+    assert np.array_equal(read("out/a_overlay.png"), expected.overlay())
+    assert read("out/deep/ü.png").shape == (30, 61)
+    out, err = capsys.readouterr()
+    assert err == ""
+    document = json.loads(out)
+    assert document["model"] == "tiny"
+    first, second = document["inputs"]
+    assert first["input"] == "in/a.png"
+    assert first["kind"] == "image"
+    assert first["outputs"] == ["out/a.png", "out/a_overlay.png"]
+    assert first["size"] == {"height": 45, "width": 61}
+    assert first["shares"] == pytest.approx(expected.shares(), abs=1e-6)
+    assert first["ms"] > 0
+    assert second["input"] == "in/deep/ü.png"
+
+
+def test_classes_only(folder, model):
+    write_video("in/v.mp4")
+    assert cli.run(["segment", "in", "-o", "out", "--model", model, "--classes-only"]) == 0
+    assert files("out") == ["a.png", "deep/ü.png", "v/000000.png", "v/000001.png", "v/000002.png", "v/000003.png"]
+    assert read("out/v/000003.png").shape == (46, 62)  # the video's own size, which is even
+    assert read("out/v/000003.png").max() < len(NAMES)
+
+
+def test_video_becomes_an_overlay_video(folder, model, capsys):
+    write_video("v.mp4")
+    assert cli.run(["segment", "v.mp4", "-o", "out", "--model", model, "--json"]) == 0
+    (entry,) = json.loads(capsys.readouterr().out)["inputs"]
+    assert (entry["kind"], entry["frames"], entry["outputs"]) == ("video", 4, ["out/v.mp4"])
+    assert sum(entry["shares"].values()) == pytest.approx(1, abs=1e-4)
+    with av.open("out/v.mp4") as container:
+        frames = [frame.to_ndarray(format="bgr24") for frame in container.decode(video=0)]
+    with readers.Video(Path("v.mp4")) as video:
+        originals = [frame.image for frame in video]
+    segmenter = Segmenter(model)
+    assert len(frames) == 4
+    for frame, original in zip(frames, originals, strict=True):
+        assert np.abs(frame.astype(int) - segmenter(original).overlay()).mean() < 8
+
+
+def test_bad_files_among_good_ones(folder, model, capsys):
+    (folder / "in" / "b.png").write_bytes(b"no picture")
+    (folder / "in" / "c.mp4").write_bytes(b"no video")
+    assert cli.run(["segment", "in", "-o", "out", "--model", model, "--json"]) == 1
+    out, err = capsys.readouterr()
+    assert [line.split(":")[1].strip() for line in err.splitlines()] == ["cannot read in/b.png", "cannot read in/c.mp4"]
+    entries = {entry["input"]: entry for entry in json.loads(out)["inputs"]}
+    assert [name for name, entry in entries.items() if "error" in entry] == ["in/b.png", "in/c.mp4"]
+    assert "outputs" not in entries["in/b.png"]
+    assert files("out") == ["a.png", "a_overlay.png", "deep/ü.png", "deep/ü_overlay.png"]
+
+
+def test_nothing_but_bad_files(folder, model, capsys):
+    Path("bad.png").write_bytes(b"")
+    assert cli.run(["segment", "bad.png", "-o", "out", "--model", model]) == 2
+    assert "the file is empty" in capsys.readouterr().err
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize("given", ["nowhere", "*.gif", "empty"])
+def test_missing_or_empty_input_ends_before_any_work(folder, model, capsys, given):
+    Path("empty").mkdir()
+    assert cli.run(["segment", "in", given, "-o", "out", "--model", model]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert not Path("out").exists()
+
+
+def test_results_beside_the_inputs_are_refused(folder, model, capsys):
+    before = Path("in/a.png").read_bytes()
+    assert cli.run(["segment", "in", "-o", "in", "--model", model]) == 2
+    assert "would overwrite the input" in capsys.readouterr().err
+    assert Path("in/a.png").read_bytes() == before
+
+
+class EndlessCapture:
+    """A camera on which somebody presses Ctrl-C after the third picture."""
+
+    def __init__(self, number: int):
+        self.read_so_far = 0
+
+    def isOpened(self) -> bool:
+        return True
+
+    def get(self, _: int) -> float:
+        return 25.0
+
+    def read(self):
+        self.read_so_far += 1
+        if self.read_so_far == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        return True, PICTURE
+
+    def release(self) -> None:
+        pass
+
+
+def test_ctrl_c_ends_a_recording_with_a_good_file(folder, model, capsys, monkeypatch):
+    monkeypatch.setattr(readers.cv2, "VideoCapture", EndlessCapture)
+    handler = signal.getsignal(signal.SIGINT)
+    assert cli.run(["segment", "0", "-o", "out", "--model", model, "--json"]) == 0
+    (entry,) = json.loads(capsys.readouterr().out)["inputs"]
+    assert (entry["input"], entry["kind"], entry["frames"], entry["outputs"]) == ("0", "camera", 3, ["out/camera0.mp4"])
+    with av.open("out/camera0.mp4") as container:
+        assert len(list(container.decode(video=0))) == 3
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_an_endless_camera_is_given_alone(folder, model, capsys):
+    assert cli.run(["segment", "0", "in", "-o", "out", "--model", model]) == 2
+    assert "--seconds" in capsys.readouterr().err
+
+
+def test_camvid_pictures(camvid_root, tmp_path, model):
+    (some, *_) = sorted((camvid_root / "val").glob("*.png"))
+    assert cli.run(["segment", str(some), "-o", str(tmp_path / "out"), "--model", model, "--classes-only"]) == 0
+    assert read(str(tmp_path / "out" / some.name)).shape == (360, 480)

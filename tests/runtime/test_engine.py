@@ -1,0 +1,109 @@
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import openvino as ov
+import pytest
+from openvino import opset13 as ops
+
+from icnet.base.errors import ModelError, UsageError
+from icnet.base.weights import random_weights, save_weights
+from icnet.runtime.engine import Engine
+from icnet.runtime.graph import openvino_model
+
+
+@pytest.fixture
+def weight_file(tiny, tmp_path) -> Path:
+    path = tmp_path / "some weights.safetensors"
+    save_weights(path, random_weights(tiny, seed=1))
+    return path
+
+
+def save(network: ov.Model, path: Path) -> Path:
+    ov.save_model(network, path, compress_to_fp16=False)
+    return path
+
+
+def data(seed: int = 0, size_hw: tuple[int, int] = (96, 128)) -> np.ndarray:
+    return np.random.default_rng(seed).uniform(0, 255, (1, *size_hw, 3)).astype(np.float32)
+
+
+def test_weight_file_gives_logits_at_its_own_size(weight_file):
+    engine = Engine(weight_file, threads=1)
+    assert (engine.name, engine.output, engine.size_hw) == ("tiny", "logits", (96, 128))
+    raw = engine.infer(data())
+    assert raw.shape == (1, 12, 24, 32)
+    assert raw.dtype == np.float32
+
+
+def test_another_size_only_where_the_strides_allow_it(weight_file):
+    assert Engine(weight_file, size_hw=(64, 96)).infer(data(0, (64, 96))).shape == (1, 12, 16, 24)
+    with pytest.raises(UsageError, match="multiples of 16"):
+        Engine(weight_file, size_hw=(60, 96))
+
+
+@pytest.mark.parametrize(("output", "shape"), [("logits", (1, 12, 24, 32)), ("soft", (1, 12, 96, 128)), ("index", (1, 96, 128))])
+def test_ir_of_each_output(tiny, tmp_path, output, shape):
+    path = save(openvino_model(random_weights(tiny), output=output), tmp_path / f"my {output}.xml")
+    engine = Engine(str(path))
+    assert (engine.name, engine.output, engine.size_hw) == (f"my {output}", output, (96, 128))
+    assert engine.infer(data()).shape == shape
+    with pytest.raises(UsageError, match="takes only 96x128"):
+        Engine(path, size_hw=(64, 96))
+
+
+def test_results_belong_to_the_caller(weight_file):
+    engine = Engine(weight_file)
+    first = engine.infer(data(0))
+    kept = first.copy()
+    assert not np.array_equal(engine.infer(data(1)), kept)
+    assert np.array_equal(first, kept)
+
+
+def test_threads_may_share_an_engine(weight_file):
+    engine = Engine(weight_file)
+    alone = [engine.infer(data(seed)) for seed in range(8)]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda seed: engine.infer(data(seed)), range(8)))
+    assert all(np.array_equal(one, other) for one, other in zip(alone, together, strict=True))
+
+
+def test_refuses_missing_and_damaged_models(tmp_path):
+    with pytest.raises(ModelError, match="unknown model 'nonsense'"):
+        Engine("nonsense")
+    with pytest.raises(ModelError, match="no model file at"):
+        Engine(tmp_path / "none.xml")
+    (tmp_path / "half.xml").write_text("<net/>")
+    with pytest.raises(ModelError, match=r"half\.bin must lie"):
+        Engine(tmp_path / "half.xml")
+    (tmp_path / "half.bin").write_bytes(b"")
+    with pytest.raises(ModelError, match="not a readable OpenVINO model") as caught:
+        Engine(tmp_path / "half.xml")
+    assert "\n" not in str(caught.value)
+    with pytest.raises(UsageError, match="threads"):
+        Engine(threads=0)
+
+
+def foreign(layout: list[int], name: str, output: str) -> ov.Model:
+    parameter = ops.parameter(layout, np.float32)
+    parameter.output(0).set_names({name})
+    result = ops.relu(parameter)
+    result.output(0).set_names({output})
+    return ov.Model([ops.result(result)], [parameter], "foreign")
+
+
+@pytest.mark.parametrize(
+    ("layout", "name", "output"),
+    [
+        ([1, 64, 96, 3], "data", "probabilities"),
+        ([1, 64, 96, 3], "image", "soft"),
+        ([1, 3, 64, 96], "data", "soft"),
+        ([1, -1, -1, 3], "data", "soft"),
+        ([1, 64, 96, 3], "data", "index"),
+    ],
+)
+def test_refuses_an_ir_of_another_contract(tmp_path, layout, name, output):
+    path = save(foreign(layout, name, output), tmp_path / "foreign.xml")
+    with pytest.raises(ModelError, match="expected one input 'data'") as caught:
+        Engine(path)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,78 @@
+import hashlib
+
+import numpy as np
+import openvino as ov
+import pytest
+from openvino import opset13 as ops
+
+from icnet.base.errors import ModelError
+from icnet.base.weights import Weights, random_weights, save_weights
+from icnet.runtime.facts import model_facts
+from icnet.runtime.graph import openvino_model
+
+
+def with_zeros(tiny, zeros: int) -> Weights:
+    """Weights of which exactly `zeros` of the inference graph are 0; the auxiliary classifiers hold others, not to be counted."""
+    weights = random_weights(tiny, seed=2)
+    # Nothing that fp16 would round to zero by itself.
+    tensors = {
+        name: np.where(abs(array) < 1e-4, 1, array).astype(np.float32) if name.endswith("kernel") else array
+        for name, array in weights.tensors.items()
+    }
+    kernel = tensors["stage5_1_3x3/kernel"]
+    assert kernel.size > zeros
+    kernel.ravel()[:zeros] = 0
+    tensors["auxiliary_eighth/kernel"][:] = 0
+    return Weights(tiny, tensors, {"miou_strict": 0.5, "licence": "X", "recipe": {"epochs": 1}})
+
+
+def test_dense_network_has_the_figures_of_the_card():
+    facts = model_facts("icnet-camvid-ava-0001")
+    assert facts.kernel_weights == 26_675_584
+    assert facts.parameters == 26_675_584 + 28_556
+    assert facts.gflops == pytest.approx(75.818, rel=0.005)
+    assert set(facts.to_dict()) >= {"model", "kernel_zeros", "sparsity", "bytes", "sha256"}
+
+
+def test_weight_file_is_counted_from_its_values(tiny, tmp_path):
+    path = tmp_path / "w.safetensors"
+    digest = save_weights(path, with_zeros(tiny, 100))
+    facts = model_facts(str(path))
+    assert (facts.model, facts.kernel_zeros, facts.sha256) == ("tiny", 100, digest)
+    assert facts.sparsity == 100 / facts.kernel_weights
+    assert facts.bytes == path.stat().st_size
+    assert facts.to_dict()["miou_strict"] == 0.5
+    assert facts.to_dict()["licence"] == "X"
+    assert "recipe" not in facts.to_dict()
+
+
+@pytest.mark.parametrize("fp16", [False, True])
+@pytest.mark.parametrize("output", ["logits", "index"])
+def test_ir_is_counted_from_its_constants(tiny, tmp_path, fp16, output):
+    weights = with_zeros(tiny, 77)
+    save_weights(tmp_path / "w.safetensors", weights)
+    path = tmp_path / "ir.xml"
+    ov.save_model(openvino_model(weights, output=output), path, compress_to_fp16=fp16)
+    facts, expected = model_facts(str(path)), model_facts(str(tmp_path / "w.safetensors"))
+    assert facts.model == "ir"
+    for name in ("parameters", "kernel_weights", "gflops"):
+        assert getattr(facts, name) == getattr(expected, name), name
+    assert facts.kernel_zeros == 77
+    both = path.read_bytes() + path.with_suffix(".bin").read_bytes()
+    assert (facts.bytes, facts.sha256) == (len(both), hashlib.sha256(both).hexdigest())
+
+
+def test_zeros_of_an_int8_kernel_are_found_behind_its_scale(tmp_path):
+    kernel = ops.constant(np.arange(-4, 4, dtype=np.int8).reshape(2, 4, 1, 1))
+    data = ops.parameter([1, 4, 6, 8], np.float32)
+    scaled = ops.multiply(ops.convert(kernel, "f32"), np.float32(0.25))
+    result = ops.convolution(data, scaled, strides=[1, 1], pads_begin=[0, 0], pads_end=[0, 0], dilations=[1, 1])
+    ov.save_model(ov.Model([ops.result(result)], [data], "int8"), tmp_path / "int8.xml", compress_to_fp16=False)
+    facts = model_facts(str(tmp_path / "int8.xml"))
+    assert (facts.kernel_weights, facts.kernel_zeros, facts.parameters) == (8, 1, 10)
+    assert facts.gflops == pytest.approx(2 * 8 * 6 * 8 / 1e9)
+
+
+def test_unknown_model_is_one_line():
+    with pytest.raises(ModelError, match="unknown model 'resnet'"):
+        model_facts("resnet")

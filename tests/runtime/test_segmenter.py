@@ -1,0 +1,51 @@
+import numpy as np
+import pytest
+
+from icnet import Segmenter
+from icnet.base.classes import NAMES
+from icnet.base.errors import InputError
+from icnet.base.weights import random_weights, save_weights
+from icnet.runtime.decode import decode
+from icnet.runtime.preprocess import resize_frame
+from icnet.runtime.segmenter import Segmentation
+
+
+@pytest.fixture
+def segmenter(tiny, tmp_path) -> Segmenter:
+    path = tmp_path / "tiny.safetensors"
+    save_weights(path, random_weights(tiny, seed=1))
+    return Segmenter(path)
+
+
+@pytest.mark.parametrize("size_hw", [(96, 128), (360, 480), (61, 33), (1, 1)])
+def test_class_map_has_the_size_of_the_frame(segmenter, size_hw):
+    frame = np.random.default_rng(0).integers(0, 256, (*size_hw, 3), dtype=np.uint8)
+    before = frame.copy()
+    result = segmenter(frame)
+    assert result.classes.shape == size_hw
+    assert result.classes.dtype == np.uint8
+    assert result.overlay().shape == (*size_hw, 3)
+    raw = segmenter.engine.infer(resize_frame(frame, (96, 128)))
+    assert np.array_equal(result.classes, decode(raw, "logits", size_hw))
+    assert np.array_equal(frame, before)
+    assert result.frame is frame
+
+
+def test_refuses_a_grey_picture(segmenter):
+    with pytest.raises(InputError, match="a frame must be"):
+        segmenter(np.zeros((96, 128), np.uint8))
+
+
+def test_shares_are_fractions_of_the_pixels():
+    classes = np.array([[0, 0, 3, 11]], np.uint8)
+    shares = Segmentation(np.zeros((1, 4, 3), np.uint8), classes).shares()
+    assert tuple(shares) == NAMES
+    assert {name: share for name, share in shares.items() if share} == {"Sky": 0.5, "Road": 0.25, "Unlabeled": 0.25}
+
+
+def test_overlay_passes_its_options_on():
+    frame = np.full((100, 200, 3), 50, np.uint8)
+    result = Segmentation(frame, np.full((100, 200), 3, np.uint8))
+    assert np.array_equal(result.overlay(opacity=0, legend=False), frame)
+    assert not np.array_equal(result.overlay(opacity=0), frame)  # the legend
+    assert not np.array_equal(result.overlay(legend=False), frame)  # the colours

@@ -1,0 +1,96 @@
+"""The rooms import in one direction, and what runs on every machine needs no Keras."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).resolve().parents[1] / "src"
+
+ALLOWED: dict[str, set[str]] = {
+    "base": set(),
+    "net": {"base"},
+    "data": {"base"},
+    "runtime": {"base"},
+    "media": {"base", "runtime"},
+    "training": {"base", "net", "data", "runtime.preprocess", "runtime.decode"},  # written once for every user, without OpenVINO
+    "deploy": {"base", "net", "data", "runtime", "media"},
+    "cli": {"base", "net", "data", "runtime", "media", "training", "deploy"},
+}
+"""Room to the rooms, or single modules, that it may import; its own modules always."""
+
+
+def imported(tree: ast.AST) -> set[str]:
+    """Every module of the package that a file names in an import, inside functions too, without the leading `icnet.`."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name.removeprefix("icnet.") for name in names if name.startswith("icnet.")}
+
+
+def forbidden(room: str, tree: ast.AST) -> set[str]:
+    """Those of a file's imports that its room may not have."""
+    allowed = ALLOWED[room] | {room}
+    rooms = {name for name in imported(tree) if name.split(".")[0] in ALLOWED}
+    return {name for name in rooms if not any(f"{name}.".startswith(f"{prefix}.") for prefix in allowed)}
+
+
+@pytest.mark.parametrize("room", ALLOWED)
+def test_rooms_import_in_one_direction(room):
+    paths = sorted((SOURCE / "icnet" / room).rglob("*.py"))
+    assert paths
+    found = {path.name: forbidden(room, ast.parse(path.read_text(encoding="utf-8"))) for path in paths}
+    assert {name: names for name, names in found.items() if names} == {}
+
+
+def test_every_room_is_known():
+    rooms = {path.parent.name for path in (SOURCE / "icnet").glob("*/__init__.py")}
+    assert rooms == set(ALLOWED)
+
+
+@pytest.mark.parametrize(
+    ("room", "line"),
+    [
+        ("base", "from icnet.runtime.engine import Engine"),
+        ("net", "import icnet.training.trainer"),
+        ("media", "def f():\n    from icnet.data import street"),
+        ("training", "from icnet.runtime.engine import Engine"),
+        ("runtime", "from icnet import net"),
+    ],
+)
+def test_the_check_finds_a_wrong_import(room, line):
+    assert forbidden(room, ast.parse(line))
+
+
+def test_the_check_allows_the_exceptions_of_training():
+    assert not forbidden("training", ast.parse("from icnet.runtime.preprocess import resize_frame"))
+
+
+def loaded_by(code: str) -> set[str]:
+    """Top-level names of the modules that are loaded after `code` ran in a new interpreter."""
+    report = "import sys; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    result = subprocess.run([sys.executable, "-c", f"{code}\n{report}"], capture_output=True, text=True, check=True)
+    return set(result.stdout.split())
+
+
+def test_the_package_and_its_command_line_load_light():
+    heavy = {"keras", "tensorflow", "torch", "jax", "openvino", "av", "cv2"}
+    assert loaded_by("import icnet, icnet.cli") & heavy == set()
+
+
+def test_runtime_media_and_their_commands_need_no_keras():
+    rooms = [SOURCE / "icnet" / room for room in ("runtime", "media")]
+    modules = [f"icnet.{path.parent.name}.{path.stem}" for room in rooms for path in sorted(room.glob("[a-z]*.py"))]
+    modules += ["icnet.cli.segment", "icnet.cli.info", "icnet.cli.demo", "icnet.data.street"]
+    code = "import sys\nsys.modules['keras'] = sys.modules['tensorflow'] = None  # as if they were not installed\n"
+    code += "".join(f"import {module}\n" for module in modules)
+    code += "from icnet import Segmenter\ndel sys.modules['keras'], sys.modules['tensorflow']"
+    loaded = loaded_by(code)
+    assert loaded & {"keras", "tensorflow", "torch", "jax"} == set()
+    assert loaded >= {"openvino", "av", "cv2"}
