@@ -23,6 +23,7 @@ TINY = dataclasses.replace(
     stage3=(4, 16),
     stage4=(8, 24),
     stage5=(8, 32),
+    blocks=(1, 2, 1, 1),
     pyramid=16,
     detail=(8, 8, 8),
     fusion=16,

@@ -13,7 +13,7 @@ def test_version_and_help(capsys):
     assert capsys.readouterr().out == f"icnet {__version__}\n"
     assert cli.run(["--help"]) == 0
     shown = capsys.readouterr().out
-    for verb in ("segment", "demo", "info", "evaluate", "export"):
+    for verb in ("segment", "demo", "info", "evaluate", "train", "export"):
         assert f"\n  {verb} " in shown
 
 

@@ -19,9 +19,8 @@ def with_zeros(tiny, zeros: int) -> Weights:
         name: np.where(abs(array) < 1e-4, 1, array).astype(np.float32) if name.endswith("kernel") else array
         for name, array in weights.tensors.items()
     }
-    kernel = tensors["stage5_1_3x3/kernel"]
-    assert kernel.size > zeros
-    kernel.ravel()[:zeros] = 0
+    tensors["stem1/kernel"].ravel()[: zeros // 2] = 0
+    tensors["classifier/kernel"].ravel()[: zeros - zeros // 2] = 0
     tensors["auxiliary_eighth/kernel"][:] = 0
     return Weights(tiny, tensors, {"miou_strict": 0.5, "licence": "X", "recipe": {"epochs": 1}})
 

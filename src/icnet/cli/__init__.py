@@ -14,6 +14,7 @@ from icnet.cli.export import export
 from icnet.cli.info import info
 from icnet.cli.segment import segment
 from icnet.cli.terminal import complain
+from icnet.cli.train import train
 
 app = typer.Typer(name="icnet", add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -40,7 +41,7 @@ def _icnet(
         raise typer.Exit(2)
 
 
-for verb in (segment, demo, info, evaluate, export):
+for verb in (segment, demo, info, evaluate, train, export):
     app.command()(verb)
 
 

@@ -160,7 +160,7 @@ class Builder:
             y += float(self.rng.uniform(12, 24))
         for y in (58.0, 61.0, 118.0, 171.0):
             at = self._post(y, side * (line - 0.1), 3.4, 0.12)
-            self.cards.append(upright(at + np.array([0, -0.08, 2.3]), (0.5, 1.15), (self.paint.lights[int(y) % 2], SIGN)))
+            self.cards.append(upright(at + np.array([0, -0.08, 2.3]), (0.5, 1.15), (self.paint.lights[int(y) // 50 % 2], SIGN)))
         for y in np.arange(float(self.rng.uniform(30, 50)), self.end_m, 21.0):
             self._tree(float(y), side * (self.plan.front - 0.4))
 
@@ -201,13 +201,13 @@ class Builder:
         self.movers.append(Mover((24.0, -lane), (9.6, 0.0), vehicle=self._pick(self.paint.vehicles)))
         for y in np.arange(40.0, 420.0, 44.0):
             vehicle = self.paint.bus if y == 128.0 else self._pick(self.paint.vehicles)
-            self.movers.append(Mover((float(y + self.rng.uniform(-8, 8)), lane + 0.3), (-8.0, 0.0), vehicle=vehicle))
+            self.movers.append(Mover((float(y + self.rng.uniform(-8, 8)), lane - 0.1), (-8.0, 0.0), vehicle=vehicle))
         bike = {"size_m": (1.9, 1.85), "label": BIKE, "cycle_m": 5.0}
         for y, offset, speed in (
-            (13.0, -lane - 1.6, 4.6),
-            (52.0, -lane - 1.5, 4.0),
-            (47.0, lane + 1.9, -4.2),
-            (120.0, lane + 1.9, -4.5),
+            (13.0, -lane - 1.0, 4.6),
+            (52.0, -lane - 1.0, 4.0),
+            (47.0, lane + 1.2, -4.2),
+            (120.0, lane + 1.2, -4.5),
         ):
             self.movers.append(Mover((y, offset), (speed, 0.0), self._pick(self.paint.riders), **bike))  # type: ignore[arg-type]
         for y, start in ((46.0, -6.0), (83.0, -11.0), (110.0, -16.0)):

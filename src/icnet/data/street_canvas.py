@@ -216,7 +216,7 @@ class Canvas:
         u, v = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
         sideways, ahead, weight = ((a * u + (b * v + c)).astype(np.float32) for a, b, c in plane)
         below = weight > 1 / 2000  # two kilometres away is the horizon
-        first = int(np.argmax(below.any(axis=1))) if below.any() else height
+        first = int(np.argmax(below.any(axis=1)))
         below, weight = below[first:], np.maximum(weight[first:], 1 / 2000)
         along = ahead[first:] / weight + np.float32(y)
         offset = sideways[first:] / weight + np.float32(x) - ground.plan.centre(along).astype(np.float32)

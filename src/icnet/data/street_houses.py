@@ -42,7 +42,7 @@ class House:
 
 def paint_house(rng: np.random.Generator, *, shop: bool) -> House:
     """Paint a house with two to four storeys, with a shop or a door and windows at street level."""
-    width_m, storeys = float(rng.uniform(5.5, 11)), int(rng.choice([2, 2, 3, 3, 4]))
+    width_m, storeys = float(rng.uniform(5.5, 11)), int(rng.choice([2, 3, 3, 4]))
     eaves_m = storeys * STOREY_M + 0.6
     colour, brick = _WALLS[int(rng.integers(len(_WALLS)))]
     wall = _wall(rng, (round(eaves_m * PX_M), round(width_m * PX_M)), colour, brick)

@@ -6,9 +6,10 @@ from functools import lru_cache
 import numpy as np
 
 from icnet.data import street_figures as figures
+from icnet.data.street_bodies import BUS, HATCHBACK, SALOON, VAN
 from icnet.data.street_houses import House, paint_house
 from icnet.data.street_texture import Texture, crown, hedge, sky
-from icnet.data.street_vehicles import BUS, HATCHBACK, SALOON, VAN, Vehicle, paint_vehicle
+from icnet.data.street_vehicles import PAINTS, Vehicle, paint_vehicle
 
 LIBRARIES = 4
 """Number of different sets of painted surfaces; streets differ in layout and light, and share these."""
@@ -42,6 +43,7 @@ def library(number: int) -> Library:
     rng = np.random.default_rng([7, number])
     leaves = ((64, 90, 82), (54, 78, 70), (76, 92, 94), (62, 76, 80))
     bodies = (HATCHBACK, HATCHBACK, SALOON, HATCHBACK, SALOON, VAN, HATCHBACK, SALOON, VAN)
+    paints = rng.permutation(len(PAINTS))
     return Library(
         houses=tuple(paint_house(rng, shop=False) for _ in range(8)),
         shops=tuple(paint_house(rng, shop=True) for _ in range(6)),
@@ -51,8 +53,8 @@ def library(number: int) -> Library:
         signs=tuple(figures.sign(rng) for _ in range(6)),
         lights=tuple(figures.traffic_light(go=go) for go in (True, False)),
         lantern=figures.lantern(),
-        vehicles=tuple(paint_vehicle(rng, body) for body in bodies),
-        bus=paint_vehicle(rng, BUS),
+        vehicles=tuple(paint_vehicle(body, PAINTS[paint]) for body, paint in zip(bodies, paints, strict=True)),
+        bus=paint_vehicle(BUS, PAINTS[(3, 4)[int(rng.integers(2))]]),
         walkers=tuple(figures.walker(rng, sideways=False) for _ in range(8)),
         crossers=tuple(figures.walker(rng, sideways=True) for _ in range(3)),
         riders=tuple(figures.rider(rng, sideways=False) for _ in range(3)),

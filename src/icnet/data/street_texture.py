@@ -125,8 +125,8 @@ def crown(rng: np.random.Generator, colour: Colour, *, spread: float = 1.0) -> T
         middle = (int(centre[0]), int(centre[1]))
         cv2.circle(light, (middle[0], middle[1] + radius // 3), radius, 0.6 * tone, -1, cv2.LINE_AA)
         cv2.circle(light, middle, int(radius * 0.8), tone, -1, cv2.LINE_AA)
-    light = 0.45 + 0.55 * cv2.GaussianBlur(light, (0, 0), 2) + 0.32 * clouds(rng, (size, size), 60, 3, fade=0.9)
-    return Texture(tinted(colour, np.clip(light, 0.2, 2)), cv2.GaussianBlur(alpha.astype(np.uint8) * 255, (0, 0), 1))
+    tones = 0.45 + 0.55 * cv2.GaussianBlur(light, (0, 0), 2) + 0.32 * clouds(rng, (size, size), 60, 3, fade=0.9)
+    return Texture(tinted(colour, np.clip(tones, 0.2, 2)), cv2.GaussianBlur(alpha.astype(np.uint8) * 255, (0, 0), 1))
 
 
 def hedge(rng: np.random.Generator, colour: Colour) -> Texture:

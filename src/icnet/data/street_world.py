@@ -12,11 +12,7 @@ from icnet.data.street_ground import Ground, StreetPlan
 from icnet.data.street_texture import Texture
 from icnet.data.street_vehicles import Vehicle
 
-BUILDING, POLE, TREE, SIGN, FENCE, PEDESTRIAN, BIKE = (
-    NAMES.index(name) for name in ("Building", "Pole", "Tree", "SignSymbol", "Fence", "Pedestrian", "Bike")
-)
-VIEW_M = 170.0
-"""The street goes on this far beyond the end of the drive, and ends at a row of houses."""
+PEDESTRIAN = NAMES.index("Pedestrian")
 
 
 def upright(at: np.ndarray, size_m: tuple[float, float], look: tuple[Texture, int], *, order: float | None = None) -> Card:

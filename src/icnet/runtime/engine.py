@@ -105,7 +105,7 @@ def check_contract(network: ov.Model, path: Path) -> tuple[Output, tuple[int, in
     names = sorted(name for port in network.outputs for name in port.get_names())
     outputs = [name for name in OUTPUTS if name in names]
     shape = network.inputs[0].partial_shape
-    if len(network.inputs) != 1 or INPUT not in network.inputs[0].get_names() or shape.rank.get_length() != 4:
+    if len(network.inputs) != 1 or INPUT not in network.inputs[0].get_names() or shape.is_dynamic or shape.rank.get_length() != 4:
         inputs = [f"{'/'.join(sorted(port.get_names())) or 'unnamed'} {port.partial_shape}" for port in network.inputs]
         raise ModelError(f"{path} has the inputs {', '.join(inputs) or 'none'}: {_CONTRACT}")
     if len(network.outputs) != 1 or len(outputs) != 1:

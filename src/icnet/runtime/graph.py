@@ -10,7 +10,6 @@ import openvino as ov
 from openvino import opset13 as ops
 
 from icnet.base import network
-from icnet.base.spec import check_size
 from icnet.base.weights import FoldedConv, Weights, fold
 
 Output = Literal["logits", "index", "soft"]
@@ -108,7 +107,6 @@ def openvino_model(weights: Weights, *, output: Output = "logits", size_hw: tupl
     """
     assert output in OUTPUTS, output
     height, width = size_hw = size_hw or weights.spec.size_hw
-    check_size(size_hw)
     nodes = _Nodes(fold(weights))
     data = ops.parameter([1, height, width, 3], np.float32, name=INPUT)
     data.set_layout(ov.Layout("NHWC"))

@@ -1,0 +1,56 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from icnet.data.augment import Augmentation
+from icnet.data.batches import Batches, BatchOptions
+
+
+@pytest.fixture
+def make(blocks):
+    def _make(count=7, **options):
+        return Batches(blocks(count), BatchOptions(size=3, crop_hw=(32, 48), network_hw=(48, 64), **options))
+
+    return _make
+
+
+def test_shapes_and_types(make):
+    images, labels = make().batch(0)
+    assert (images.shape, images.dtype) == ((3, 32, 48, 3), np.float32)
+    assert (labels.shape, labels.dtype) == ((3, 32, 48), np.int32)
+
+
+def test_the_stream_is_the_numbered_batches_in_order(make):
+    batches = make(threads=3)
+    stream = batches.stream(start=4)
+    for number, (images, labels) in zip(range(4, 9), itertools.islice(stream, 5), strict=True):
+        expected = batches.batch(number)
+        np.testing.assert_array_equal(images, expected[0])
+        np.testing.assert_array_equal(labels, expected[1])
+    stream.close()
+
+
+def test_every_epoch_visits_every_sample_once(make):
+    batches = make()
+    positions = [batches._sample_index(position) for position in range(21)]
+    epochs = [positions[start : start + 7] for start in (0, 7, 14)]
+    assert all(sorted(epoch) == list(range(7)) for epoch in epochs)
+    assert epochs[0] != epochs[1]
+
+
+def test_the_same_sample_is_cut_anew_every_epoch(blocks):
+    batches = Batches(blocks(1), BatchOptions(size=1, crop_hw=(32, 48), network_hw=(48, 64), augmentation=Augmentation()))
+    assert not np.array_equal(batches.batch(0)[0], batches.batch(1)[0])
+
+
+def test_the_seed_decides(make):
+    np.testing.assert_array_equal(make(seed=1).batch(2)[0], make(seed=1).batch(2)[0])
+    assert not np.array_equal(make(seed=1).batch(2)[0], make(seed=2).batch(2)[0])
+
+
+def test_an_error_in_a_thread_reaches_the_reader(make):
+    batches = make()
+    batches.dataset.__class__ = type("Broken", (), {"__len__": lambda self: 3, "__getitem__": lambda self, index: 1 / 0})
+    with pytest.raises(ZeroDivisionError):
+        next(batches.stream())

