@@ -77,7 +77,8 @@ generator = np.random.default_rng(0)
 images = generator.uniform(0, 255, (2, 96, 128, 3)).astype("float32")
 labels = generator.integers(0, 12, (2, 96, 128)).astype("int32")
 logits = model.predict_on_batch(images)[0]
-model.compile(keras.optimizers.SGD(1e-2), [PixelCrossEntropy(np.ones(12)) for _ in CASCADE], loss_weights=list(CASCADE), jit_compile=False)
+loss = [PixelCrossEntropy(np.ones(12)) for _ in CASCADE]
+model.compile(keras.optimizers.SGD(1e-2), loss, loss_weights=list(CASCADE), jit_compile=False)
 losses = []
 for _ in range(2):
     model.reset_metrics()

@@ -175,7 +175,9 @@ class _Counter:
     def normalise(self, x: Shape, mean: tuple[float, ...], std: tuple[float, ...]) -> Shape:
         return x
 
-    def conv(self, x: Shape, name: str, width: int, kernel: int = 1, *, stride: int = 1, dilation: int = 1, act: bool = True) -> Shape:
+    def conv(
+        self, x: Shape, name: str, width: int, kernel: int = 1, *, stride: int = 1, dilation: int = 1, act: bool = True
+    ) -> Shape:
         height, columns = -(-x[0] // stride), -(-x[1] // stride)
         shape = (kernel, kernel, x[2], width)
         self.convs.append(ConvShape(name, shape, kernel * kernel * x[2] * width * height * columns))

@@ -20,7 +20,9 @@ def bundled_path(name: str) -> Path:
         ModelError: the name is unknown, or its weights are not in this version.
     """
     if name not in PRESETS:
-        raise ModelError(f"unknown model {name!r}: choose one of {', '.join(PRESETS)}, or give the path of a .safetensors or .xml file")
+        raise ModelError(
+            f"unknown model {name!r}: choose one of {', '.join(PRESETS)}, or give the path of a .safetensors or .xml file"
+        )
     if name not in SHA256:
         have = ", ".join(SHA256) or "none"
         raise ModelError(f"no trained weights of {name} come with this version (bundled: {have}): train them with `icnet train`")

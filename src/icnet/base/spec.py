@@ -49,7 +49,8 @@ class IcnetSpec:
         if set(values) != known:
             odd = ", ".join(sorted(set(values) ^ known))
             raise ModelError(f"the network description does not fit this version of icnet (fields: {odd}); update icnet")
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+        plain: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+        return cls(**plain)
 
 
 def check_size(size_hw: tuple[int, int]) -> None:

@@ -88,7 +88,9 @@ def _require_keras() -> None:
         import keras  # noqa: F401
         import tensorboard  # noqa: F401
     except ModuleNotFoundError as error:
-        raise UsageError(f"training needs Keras, a backend and TensorBoard (no module {error.name!r}): run pip install 'icnet[train]'") from error
+        raise UsageError(
+            f"training needs Keras, a backend and TensorBoard (no module {error.name!r}): run pip install 'icnet[train]'"
+        ) from error
 
 
 def _run(trainer, options):

@@ -1,9 +1,9 @@
 """Augmented training batches, made ahead of time by threads, the same for the same seed."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -21,7 +21,7 @@ class BatchOptions:
     size: int = 8
     crop_hw: tuple[int, int] = (352, 480)
     network_hw: tuple[int, int] = (720, 960)
-    augmentation: Augmentation = Augmentation()
+    augmentation: Augmentation = field(default_factory=Augmentation)
     seed: int = 0
     threads: int = 2
     ahead: int = 4
@@ -59,12 +59,10 @@ class Batches:
             position = number * options.size + slot
             generator = np.random.default_rng([options.seed, 1, position])
             sample = self.dataset[self._sample_index(position)]
-            images[slot], labels[slot] = random_crop(
-                sample, options.crop_hw, options.network_hw, options.augmentation, generator
-            )
+            images[slot], labels[slot] = random_crop(sample, options.crop_hw, options.network_hw, options.augmentation, generator)
         return images, labels
 
-    def stream(self, start: int = 0) -> Iterator[Batch]:
+    def stream(self, start: int = 0) -> Generator[Batch, None, None]:
         """Yield batches `start`, `start` + 1, ... without end; close the iterator to stop its threads."""
         pending: deque[Future[Batch]] = deque()
         pool = ThreadPoolExecutor(self.options.threads, thread_name_prefix="batches")

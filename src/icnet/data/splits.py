@@ -1,22 +1,42 @@
-"""One way to name training data on the command line."""
+"""One way to name labelled data on the command line."""
 
+from icnet.base.errors import DataError
 from icnet.data.camvid import CamVid
-from icnet.data.sample import Dataset
+from icnet.data.sample import Dataset, Sample
 from icnet.data.street import StreetSet
 
 STREET = "street"
 """The name of the synthetic set."""
 
-_STREET_SEEDS = {"train": 1, "val": 2, "test": 3}
-_STREET_IMAGES = {"train": 367, "val": 101, "test": 101}  # as many as CamVid
+_STREET = {"train": (367, 1), "val": (101, 2), "test": (101, 3)}
+"""Images, as many as CamVid has, and seed."""
+
+
+class _Kept:
+    """Keeps every sample once it was made: a scene takes longer to paint than a training step."""
+
+    def __init__(self, dataset: Dataset):
+        self._dataset = dataset
+        self._samples: dict[int, Sample] = {}
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def __getitem__(self, index: int) -> Sample:
+        if index not in self._samples:
+            self._samples[index] = self._dataset[index]
+        return self._samples[index]
 
 
 def open_split(source: str, split: str) -> Dataset:
-    """The split of a CamVid folder, or of the synthetic street if `source` is "street".
+    """The split of a CamVid folder, or of the synthetic street at CamVid's size if `source` is "street".
 
     Raises:
-        DataError: the folder is incomplete.
+        DataError: the folder is incomplete, or there is no such split.
     """
-    if source == STREET and split in _STREET_SEEDS:
-        return StreetSet(_STREET_IMAGES[split], seed=_STREET_SEEDS[split])
-    return CamVid(source, split)
+    if source != STREET:
+        return CamVid(source, split)
+    if split not in _STREET:
+        raise DataError(f"the synthetic street has no split {split!r}: choose one of {', '.join(_STREET)}")
+    count, seed = _STREET[split]
+    return _Kept(StreetSet(count, seed=seed, size_hw=(360, 480)))

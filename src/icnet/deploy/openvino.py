@@ -157,6 +157,9 @@ def _check_change(changed: float, output: Output, precision: Precision) -> None:
 
 
 def _check_place(folder: Path, *, overwrite: bool) -> None:
+    """Refuse a place before the minutes that Keras takes."""
+    if folder.parent.exists() and not folder.parent.is_dir():
+        raise OutputError(f"{folder.parent} is a file: choose another folder")
     if folder.exists() and not overwrite:
         raise OutputError(f"{folder} exists already: choose another folder or name, or add --overwrite")
     if folder.exists() and not (folder / omz.MODEL_YML).is_file():
