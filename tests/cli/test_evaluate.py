@@ -13,8 +13,8 @@ from icnet.base.spec import IcnetSpec
 from icnet.base.weights import random_weights, save_weights
 from icnet.cli.evaluate import evaluate
 from icnet.data.camvid import CamVid
-from icnet.deploy import accuracy
 from icnet.deploy.openvino import save_ir
+from icnet.evaluation import accuracy
 from icnet.runtime.engine import Engine
 from icnet.runtime.graph import openvino_model
 

@@ -11,7 +11,7 @@ from icnet.base.errors import DataError, UsageError
 from icnet.base.spec import IcnetSpec
 from icnet.base.weights import random_weights, save_weights
 from icnet.cli.export import export
-from icnet.deploy import reference
+from icnet.evaluation import reference
 
 SPEC = IcnetSpec(
     name="tiny",

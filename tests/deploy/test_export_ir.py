@@ -10,9 +10,9 @@ import pytest
 from icnet.base.classes import NAMES
 from icnet.base.errors import ModelError, OutputError, UsageError
 from icnet.deploy import openvino as exporter
-from icnet.deploy.accuracy import predict
 from icnet.deploy.openvino import ExportOptions, export
-from icnet.deploy.reference import KerasNetwork
+from icnet.evaluation.accuracy import predict
+from icnet.evaluation.reference import keras_network
 from icnet.runtime.engine import Engine
 
 pytest.importorskip("keras", reason="exports are compared with Keras")
@@ -43,7 +43,7 @@ def test_layout(exported):
 
 
 def test_every_ir_gives_the_classes_of_keras(exported, weights, frames):
-    reference = KerasNetwork(weights)
+    reference = keras_network(weights)
     for ir in exported[1]:
         engine = Engine(ir.path)
         for frame in frames:

@@ -2,7 +2,6 @@ import cv2
 import numpy as np
 import pytest
 
-from icnet.base.resample import bilinear_matrix, pooling_matrix
 from icnet.net.layers import PyramidLevel, Resize
 
 
@@ -13,19 +12,6 @@ def test_resize_equals_opencv(size_hw, new_hw):
     x = np.random.default_rng(0).normal(size=(*size_hw, 3)).astype(np.float32)
     expected = cv2.resize(x, new_hw[::-1], interpolation=cv2.INTER_LINEAR)
     np.testing.assert_allclose(np.asarray(Resize(new_hw)(x[None]))[0], expected, atol=1e-5)
-
-
-@pytest.mark.parametrize(("size", "new_size"), [(23, 45), (45, 23), (6, 23), (1, 4), (5, 5)])
-def test_bilinear_matrix_equals_opencv(size, new_size):
-    x = np.random.default_rng(1).normal(size=(size, 1)).astype(np.float32)
-    expected = cv2.resize(x, (1, new_size), interpolation=cv2.INTER_LINEAR)
-    np.testing.assert_allclose(bilinear_matrix(size, new_size) @ x, expected, atol=1e-5)
-
-
-def test_pooling_matrix_by_hand():
-    # 5 cells into 2 bins: cells 0-2 and 2-4, both three wide.
-    np.testing.assert_allclose(pooling_matrix(5, 2), np.array([[1, 1, 1, 0, 0], [0, 0, 1, 1, 1]]) / 3)
-    np.testing.assert_allclose(pooling_matrix(6, 3), np.kron(np.eye(3), [[0.5, 0.5]]))
 
 
 def test_pyramid_level_of_one_bin_is_the_mean():

@@ -90,7 +90,7 @@ def test_a_folder_with_a_run_is_not_overwritten(make):
 def test_resuming_with_another_recipe_is_refused_but_more_epochs_are_fine(make):
     make().run(RunOptions(max_minutes=0))
     with pytest.raises(ModelError, match="another recipe"):
-        make(recipe=dataclasses.replace(RECIPE, learning_rate=1)).run(RunOptions(resume=True))
+        make(recipe=dataclasses.replace(RECIPE, learning_rate=0.5)).run(RunOptions(resume=True))
     longer = make(recipe=dataclasses.replace(RECIPE, epochs=9))
     assert longer.run(RunOptions(resume=True, max_minutes=0)).step == 2
 

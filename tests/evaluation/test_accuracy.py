@@ -3,7 +3,7 @@ import pytest
 
 from icnet.base.errors import DataError
 from icnet.data.sample import Sample
-from icnet.deploy.accuracy import evaluate
+from icnet.evaluation.accuracy import evaluate
 
 
 class Fixed:

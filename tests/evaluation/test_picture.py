@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from icnet.base.errors import UsageError
-from icnet.deploy.picture import draw_confusion, save_confusion
+from icnet.evaluation.picture import draw_confusion, save_confusion
 
 
 def dominant(picture: np.ndarray, row: int, column: int) -> tuple[int, ...]:

@@ -1,8 +1,10 @@
 """Accuracy on a labelled split, by Open Model Zoo's protocol for `icnet-camvid-ava` and by our stricter rule."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import cv2
 import numpy as np
@@ -12,8 +14,10 @@ from icnet.base.errors import DataError
 from icnet.base.metrics import Scores, confusion_matrix, scores
 from icnet.data.sample import Sample
 from icnet.runtime.decode import decode
-from icnet.runtime.graph import Output
 from icnet.runtime.preprocess import resize_frame
+
+if TYPE_CHECKING:
+    from icnet.runtime.graph import Output
 
 PROTOCOL_HW = (720, 960)
 """Truth and class maps are compared at this height and width, whatever the sizes of image and network."""
