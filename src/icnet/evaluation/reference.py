@@ -1,4 +1,4 @@
-"""The network in Keras behind the same few attributes as the OpenVINO engine: what training validates and exports are held against."""
+"""The network in Keras, behind the attributes of the OpenVINO engine: what is validated, and what exports are held against."""
 
 from __future__ import annotations
 
