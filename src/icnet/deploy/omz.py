@@ -15,7 +15,7 @@ from icnet.base.weights import Weights
 MODEL_YML = "model.yml"
 """The description that makes a folder an Open Model Zoo model."""
 
-_LICENSE = "https://www.apache.org/licenses/LICENSE-2.0"
+_NO_LICENCE = "not stated by the weights"
 
 
 def check_name(name: str) -> str:
@@ -63,7 +63,7 @@ def model_description(folder: Path, weights: Weights) -> dict[str, Any]:
         "files": [_file(path, folder) for path in paths],
         "input_info": [{"name": "data", "shape": [1, *weights.spec.size_hw, 3], "layout": "NHWC"}],
         "framework": "dldt",
-        "license": _LICENSE,
+        "license": weights.about.get("licence_url", _NO_LICENCE),
     }
 
 

@@ -13,7 +13,7 @@ from icnet.base.network import ConvShape, convolutions
 from icnet.base.registry import SHA256, bundled_path, find_weights
 from icnet.base.spec import PRESETS
 
-_ABOUT = ("miou_strict", "miou_omz", "licence")
+_ABOUT = ("miou_strict", "miou_omz", "data", "licence")
 """Facts that a weight file tells about itself, passed on as they are."""
 
 
