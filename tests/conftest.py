@@ -13,7 +13,7 @@ from icnet.data.sample import Sample
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-CAMVID = Path(__file__).resolve().parents[2] / "shared" / "camvid"
+CAMVID = Path(os.environ.get("ICNET_CAMVID", Path(__file__).resolve().parents[2] / "shared" / "camvid"))
 
 TINY = dataclasses.replace(
     DENSE,
@@ -71,5 +71,5 @@ def tiny():
 @pytest.fixture
 def camvid_root() -> Path:
     if not CAMVID.is_dir():
-        pytest.skip(f"CamVid is not at {CAMVID}")
+        pytest.skip(f"CamVid is not at {CAMVID}: set ICNET_CAMVID to its folder")
     return CAMVID

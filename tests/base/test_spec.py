@@ -18,6 +18,36 @@ def test_unknown_and_missing_fields_are_refused():
         IcnetSpec.from_dict({**values, "surplus": 1})
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("fusion", "128"),
+        ("fusion", 0),
+        ("fusion", 12.5),
+        ("fusion", True),
+        ("fusion", None),
+        ("blocks", [3, 4, 6]),
+        ("blocks", [3, 4, 6, -3]),
+        ("blocks", [3, 4, 6, 10**400]),
+        ("stem", 64),
+        ("stem", [64, 64, [128]]),
+        ("size_hw", {"height": 720}),
+        ("std_bgr", [57.38, 0, 58.4]),
+        ("mean_bgr", [103.94, float("nan"), 123.68]),
+        ("name", 7),
+        ("name", ""),
+    ],
+)
+def test_values_of_another_kind_are_refused(name, value):
+    with pytest.raises(ModelError, match=f"its {name} is .*, expected something like") as caught:
+        IcnetSpec.from_dict({**IcnetSpec().to_dict(), name: value})
+    assert len(str(caught.value)) < 300
+
+
+def test_a_mean_may_be_zero_and_whole():
+    assert IcnetSpec.from_dict({**IcnetSpec().to_dict(), "mean_bgr": [0, 0, 0]}).mean_bgr == (0, 0, 0)
+
+
 def test_presets_by_name():
     assert preset(DEFAULT_MODEL) is COMPACT_60
     assert set(PRESETS) == {"icnet-camvid-ava-0001", "icnet-camvid-ava-sparse-60-0001", "icnet-camvid-ava-compact-60-0001"}

@@ -8,11 +8,13 @@ import typer
 from typer.testing import CliRunner
 
 from icnet.base.classes import NAMES
-from icnet.base.errors import DataError, UsageError
+from icnet.base.errors import DataError, OutputError, UsageError
 from icnet.base.spec import IcnetSpec
 from icnet.base.weights import random_weights, save_weights
 from icnet.cli.evaluate import evaluate
+from icnet.data import splits
 from icnet.data.camvid import CamVid
+from icnet.data.street import StreetSet
 from icnet.deploy.openvino import save_ir
 from icnet.evaluation import accuracy
 from icnet.runtime.engine import Engine
@@ -116,10 +118,30 @@ def test_table_and_picture(folder, tmp_path):
     assert cv2.imread(str(tmp_path / "matrix.png")) is not None
 
 
+def test_a_picture_that_cannot_be_written_does_not_cost_the_figures(folder, tmp_path):
+    (tmp_path / "file").write_text("x")
+    result = run(folder, "--json", "--picture", str(tmp_path / "file" / "matrix.png"))
+    assert isinstance(result.exception, OutputError)
+    assert json.loads(result.stdout)["images"] == 3
+
+
+def test_scores_the_synthetic_street(folder, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        splits, "StreetSet", lambda count, seed, size_hw: asked.append((count, seed)) or StreetSet(2, seed, (60, 80))
+    )
+    found = document(folder, "--data", "street", "--split", "test")
+    assert asked == [(101, 3)]
+    expected = accuracy.evaluate(StreetSet(2, 3, (60, 80)), Engine(folder / "tiny.safetensors"))
+    assert found["images"] == 2
+    assert found["pixel_accuracy"] == expected.scores.pixel_accuracy
+
+
 @pytest.mark.parametrize(
     ("arguments", "kind", "text"),
     [
         (["--data", "nowhere"], DataError, "nowhere"),
+        (["--data", "street", "--split", "best"], DataError, "train, val, test"),
         (["--picture", "matrix.xyz"], UsageError, "png"),
         (["--engine", "keras", "--model", "m.xml"], UsageError, "--engine openvino"),
     ],

@@ -89,7 +89,7 @@ def test_mistakes(weights, tmp_path):
 
 
 def test_without_keras(weights, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "icnet.net.icnet", None)
+    monkeypatch.setitem(sys.modules, "keras", None)
     result = run(weights, "-o", tmp_path / "out", "--data", pictures(tmp_path / "data", 1))
     assert isinstance(result.exception, UsageError)
     assert "icnet[export]" in str(result.exception)

@@ -1,3 +1,4 @@
+import errno
 import os
 import subprocess
 import sys
@@ -6,6 +7,8 @@ import pytest
 
 from icnet import __version__, cli
 from icnet.base.errors import DataError
+
+DISK_FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "some/file")
 
 
 def test_version_and_help(capsys):
@@ -28,6 +31,11 @@ def test_no_verb_shows_the_help_as_wrong_usage(capsys):
         (["fly"], "icnet: No such command 'fly' (see `icnet --help`)\n"),
         (["segment", "x.png"], "icnet: Missing option '--output' / '-o' (see `icnet segment --help`)\n"),
         (["segment", "0", "-o", "x", "--seconds", "soon"], "icnet: Invalid value for '--seconds': "),
+        (["segment", "0", "-o", "x", "--seconds", "inf"], "icnet: Invalid value for '--seconds': inf is not a finite number"),
+        (["demo", "-o", "x", "--seconds", "inf"], "icnet: Invalid value for '--seconds': inf is not a finite number"),
+        (["segment", "99999999999", "-o", "x"], "icnet: no such file or folder: 99999999999; a camera's number has"),
+        (["segment", "x" * 256, "-o", "x"], "icnet: cannot look for xxx"),
+        (["info", "x" * 256 + ".xml"], "icnet: the system refused xxx"),
         (["info", "nonsense"], "icnet: unknown model 'nonsense'"),
     ],
 )
@@ -40,7 +48,21 @@ def test_wrong_usage_is_one_line(capsys, arguments, line):
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "line"), [(DataError("a [bold] line"), 2, "icnet: a [bold] line\n"), (KeyboardInterrupt(), 130, "")]
+    ("error", "code", "line"),
+    [
+        (DataError("a [bold] line"), 2, "icnet: a [bold] line\n"),
+        (KeyboardInterrupt(), 130, ""),
+        (
+            DISK_FULL,
+            2,
+            f"icnet: the system refused some/file: {DISK_FULL.strerror}; check the path, its permissions and the free space\n",
+        ),
+        (
+            OSError("odd"),
+            2,
+            "icnet: the system refused to read or write: odd; check the path, its permissions and the free space\n",
+        ),
+    ],
 )
 def test_exceptions_become_exit_codes(monkeypatch, capsys, error, code, line):
     def fail(model: str) -> None:
@@ -58,6 +80,17 @@ def test_bugs_keep_their_traceback(monkeypatch):
     monkeypatch.setattr("icnet.runtime.facts.model_facts", fail)
     with pytest.raises(ZeroDivisionError):
         cli.run(["info"])
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+def test_a_full_disk_behind_stdout_is_one_line():
+    command = [sys.executable, "-m", "icnet", "--help"]
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with open("/dev/full", "wb") as full:
+        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, env=buffered, check=False)
+    assert result.stderr.startswith(b"icnet: the system refused to read or write: ")
+    assert result.stderr.count(b"\n") == 1
+    assert result.returncode == 2
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX pipes")

@@ -123,6 +123,39 @@ def test_missing_or_empty_input_ends_before_any_work(folder, model, capsys, give
     assert not Path("out").exists()
 
 
+def test_a_second_run_does_not_take_its_own_results(folder, model):
+    for _ in range(2):
+        assert cli.run(["segment", "**/*.png", "-o", "out", "--model", model, "--classes-only"]) == 0
+        assert files("out") == ["in/a.png", "in/deep/ü.png"]
+
+
+def test_two_formats_of_one_name_are_both_segmented(folder, model):
+    (folder / "in" / "a.jpg").write_bytes(cv2.imencode(".jpg", PICTURE)[1].tobytes())
+    assert cli.run(["segment", "in", "-o", "out", "--model", model, "--classes-only"]) == 0
+    assert files("out") == ["a.jpg.png", "a.png.png", "deep/ü.png"]
+
+
+@pytest.mark.parametrize(("blocked", "code"), [("a", 2), ("b", 1)])
+def test_a_result_that_cannot_be_written_ends_the_work_with_a_report(folder, model, capsys, blocked, code):
+    write_png(Path("in/b.png"), PICTURE)
+    Path("out", f"{blocked}.png").mkdir(parents=True)
+    assert cli.run(["segment", "in", "-o", "out", "--model", model, "--json"]) == code
+    out, err = capsys.readouterr()
+    assert err.startswith(f"icnet: cannot write out/{blocked}.png: ")
+    assert err.count("\n") == 1
+    entries = json.loads(out)["inputs"]
+    assert [entry["input"] for entry in entries] == ["in/a.png", "in/b.png", "in/deep/ü.png"]
+    failed = [entry.get("error", "")[:12] for entry in entries]
+    assert failed == {"a": ["cannot write", "not tried af", "not tried af"], "b": ["", "cannot write", "not tried af"]}[blocked]
+    assert not Path("out/deep").exists()
+
+
+def test_seconds_without_a_camera_are_refused(folder, model, capsys):
+    assert cli.run(["segment", "in", "-o", "out", "--model", model, "--seconds", "2"]) == 2
+    assert "--seconds ends a camera's recording, but no input is a camera" in capsys.readouterr().err
+    assert not Path("out").exists()
+
+
 def test_results_beside_the_inputs_are_refused(folder, model, capsys):
     before = Path("in/a.png").read_bytes()
     assert cli.run(["segment", "in", "-o", "in", "--model", model]) == 2

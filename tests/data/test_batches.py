@@ -10,7 +10,7 @@ from icnet.data.batches import Batches, BatchOptions
 @pytest.fixture
 def make(blocks):
     def _make(count=7, **options):
-        return Batches(blocks(count), BatchOptions(size=3, crop_hw=(32, 48), network_hw=(48, 64), **options))
+        return Batches(blocks(count), BatchOptions(3, (32, 48), (48, 64), Augmentation(), **{"seed": 0, **options}))
 
     return _make
 
@@ -40,7 +40,7 @@ def test_every_epoch_visits_every_sample_once(make):
 
 
 def test_the_same_sample_is_cut_anew_every_epoch(blocks):
-    batches = Batches(blocks(1), BatchOptions(size=1, crop_hw=(32, 48), network_hw=(48, 64), augmentation=Augmentation()))
+    batches = Batches(blocks(1), BatchOptions(1, (32, 48), (48, 64), Augmentation(), seed=0))
     assert not np.array_equal(batches.batch(0)[0], batches.batch(1)[0])
 
 

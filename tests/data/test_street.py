@@ -13,6 +13,7 @@ from icnet.base.classes import NAMES, PALETTE_RGB, SCORED, VOID
 from icnet.base.errors import UsageError
 from icnet.data.sample import Dataset
 from icnet.data.street import BONNET_EVERY, StreetDrive, StreetOptions, StreetSet
+from icnet.data.street_lens import _noise, expose
 
 SMALL = (180, 240)
 SKY, ROAD, VEHICLE = (NAMES.index(name) for name in ("Sky", "Road", "Vehicle"))
@@ -134,6 +135,14 @@ def test_noise_is_the_only_difference_between_noise_levels() -> None:
     np.testing.assert_array_equal(clean.labels, noisy.labels)
     inner = (clean.image > 40) & (clean.image < 200)
     assert 5 < (noisy.image.astype(int) - clean.image)[inner].std() < 7
+
+
+def test_noise_is_drawn_once_for_all_its_levels() -> None:
+    _noise.cache_clear()
+    grey = np.full((40, 60, 3), 128, dtype=np.uint8)
+    for level in (2.0, 4.0):
+        expose(grey, np.random.default_rng(1), exposure=1, noise=level)
+    assert _noise.cache_info().misses == 1
 
 
 def test_seeds_give_different_streets() -> None:

@@ -1,5 +1,6 @@
 import dataclasses
 import hashlib
+import sys
 from pathlib import Path
 
 import cv2
@@ -136,6 +137,24 @@ def test_refuses_a_corrupted_kernel(weights, frames, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir()), "nothing may be left behind"
 
 
+def test_keeps_an_empty_folder_of_the_user(weights, frames, tmp_path, monkeypatch):
+    right = exporter.openvino_model
+    monkeypatch.setattr(exporter, "openvino_model", lambda weights, output: right(corrupted(weights), output=output))
+    with pytest.raises(ModelError, match="nothing was exported"):
+        export(weights, tmp_path, frames, options=FP32)
+    assert tmp_path.is_dir()
+    assert not list(tmp_path.iterdir())
+
+
+def test_missing_yaml_is_told_before_any_work(weights, frames, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    told: list[str] = []
+    with pytest.raises(UsageError, match=r"PyYAML.*icnet\[export\]"):
+        export(weights, tmp_path / "models", frames, options=FP32, report=told.append)
+    assert not told
+    assert not list(tmp_path.iterdir())
+
+
 def test_refuses_a_fault_in_the_soft_ir_only(weights, frames, tmp_path, monkeypatch):
     right = exporter.openvino_model
     monkeypatch.setattr(
@@ -154,6 +173,22 @@ def test_existing_folders(weights, frames, tmp_path):
     export(weights, tmp_path, frames, options=dataclasses.replace(options, precisions=("fp32",), overwrite=True))
     assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == ["FP32", "accuracy-check.yml", "model.yml"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "mine-soft"]
+
+
+def test_a_failed_overwrite_keeps_the_earlier_export(weights, frames, tmp_path, monkeypatch):
+    export(weights, tmp_path, frames, options=FP32)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    rename = Path.rename
+
+    def fails_at_the_last_folder(self: Path, target: Path) -> Path:
+        if target == tmp_path / "tiny-soft" and not self.name.endswith(".old"):
+            raise OSError(28, "No space left on device")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", fails_at_the_last_folder)
+    with pytest.raises(OutputError, match="No space left"):
+        export(weights, tmp_path, frames, options=ExportOptions(precisions=("fp16",), overwrite=True))
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
 def test_never_replaces_a_folder_of_the_user(weights, frames, tmp_path):

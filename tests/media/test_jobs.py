@@ -1,5 +1,7 @@
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from icnet.base.errors import UsageError
@@ -42,19 +44,45 @@ def test_equal_names_from_different_folders_keep_their_folders():
     assert outputs("a", "b/x.png") == [["out/a/x.png", "out/a/x_overlay.png"], ["out/b/x.png", "out/b/x_overlay.png"]]
 
 
-@pytest.mark.parametrize("other", ["a/x.jpg", "a/x_overlay.bmp"])
-def test_one_output_of_two_inputs_is_refused(other):
-    Path(other).write_bytes(b"")
-    with pytest.raises(UsageError, match="would both write out/x"):
-        outputs("a")
+@pytest.mark.parametrize("other", ["x.jpg", "x_overlay.bmp"])
+def test_inputs_of_one_folder_that_share_a_name_keep_their_suffix_and_no_other_does(other):
+    Path("b", other).write_bytes(b"")
+    assert sorted(outputs("b")) == [
+        ["out/deep/z.v2.png", "out/deep/z.v2_overlay.png"],
+        *sorted([f"out/{name}.png", f"out/{name}_overlay.png"] for name in ("x.png", other)),
+        ["out/y.png", "out/y_overlay.png"],
+    ]
+    assert outputs("b/x.png", f"b/{other}") == outputs(f"b/{other}", "b/x.png")[::-1]
+    # Another input folder changes nothing as long as its names do not clash.
+    assert ["out/clip.mp4"] in outputs("b", "clip.mp4")
+    assert ["out/y.png", "out/y_overlay.png"] in outputs("b", "clip.mp4")
 
 
-def test_a_picture_in_the_folder_of_a_videos_class_maps_is_refused():
+def test_a_kept_suffix_that_makes_another_clash():
+    for name in ("a/x.jpg", "a/x.jpg.png", "clip.mov"):
+        Path(name).write_bytes(b"")
+    assert [job[0] for job in outputs("a")] == ["out/x.jpg.png", "out/x.jpg.png.png", "out/x.png.png"]
+    assert outputs("clip.mp4", "clip.mov") == [["out/clip.mp4.mp4"], ["out/clip.mov.mp4"]]
+
+
+def test_equal_names_in_one_folder_and_in_two():
+    Path("a/x.jpg").write_bytes(b"")
+    assert [job[0] for job in outputs("a", "b/x.png")] == ["out/a/x.jpg.png", "out/a/x.png.png", "out/b/x.png"]
+
+
+def test_what_no_suffix_tells_apart_is_refused():
+    Path("a/x.png_overlay").write_bytes(cv2.imencode(".png", np.zeros((4, 4), np.uint8))[1].tobytes())
+    with pytest.raises(UsageError, match=r"a/x\.png and a/x\.png_overlay would both write out/x\.png_overlay\.png: rename one"):
+        outputs("a/x.png", "a/x.png_overlay")
+
+
+def test_a_picture_in_the_folder_of_a_videos_class_maps():
     Path("clip").mkdir()
     Path("clip/000000.png").write_bytes(b"")
     assert len(outputs(".")) == 6
-    with pytest.raises(UsageError, match=r"would both write out/clip/000000\.png"):
-        outputs(".", classes_only=True)
+    assert [job[0] for job in outputs("clip.mp4", "clip", classes_only=True)] == ["out/clip", "out/000000.png"]
+    shared = [job[0] for job in outputs(".", classes_only=True)]
+    assert sorted(shared)[-2:] == ["out/clip.mp4", "out/clip/000000.png.png"]
 
 
 @pytest.mark.parametrize("output", ["a", "link"])

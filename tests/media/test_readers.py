@@ -153,6 +153,22 @@ def test_camera_ends_after_its_time(monkeypatch):
 
 
 @pytest.mark.usefixtures("fake_camera")
+@pytest.mark.parametrize(
+    ("told", "rate"), [(29.97, Fraction(2997, 100)), (0, 30), (-1, 30), (float("nan"), 30), (float("inf"), 30), (9e6, 30)]
+)
+def test_a_rate_that_a_driver_does_not_know_becomes_a_usual_one(monkeypatch, told, rate):
+    monkeypatch.setattr(FakeCapture, "get", lambda self, _: told)
+    with Camera(0, stop=threading.Event(), seconds=2) as camera:
+        assert (camera.rate, camera.length) == (rate, round(2 * rate))
+
+
+def test_a_camera_number_that_opencv_does_not_take_is_one_line():
+    with pytest.raises(InputError, match="cannot open camera 99999999999") as caught:
+        Camera(99999999999, stop=threading.Event())
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("fake_camera")
 def test_missing_and_dead_cameras_are_one_line(monkeypatch):
     with pytest.raises(InputError, match="cannot open camera 7"):
         Camera(7, stop=threading.Event())

@@ -48,10 +48,34 @@ def test_each_file_once_in_the_order_of_the_arguments(folder):
     ]
 
 
-def test_camera_numbers_and_files_of_that_name(folder):
+def test_what_exists_comes_before_a_camera_of_that_number(folder):
     (folder / "1").write_bytes(b"")
-    assert found("0", "01", "1") == [("0", "camera"), ("1", "camera")]
-    assert found("./1") == [("./1", "video")]
+    (folder / "drive").rename("2023")
+    assert found("0", "00", "1", "01") == [("0", "camera"), ("1", "video"), ("1", "camera")]
+    assert found("2023/b.png", "2023")[:2] == [("2023/b.png", "image"), ("2023/a.JPG", "image")]
+    assert found("99") == [("99", "camera")]
+
+
+@pytest.mark.parametrize("given", ["100", "001", "99999999999"])
+def test_a_number_of_no_camera_is_refused(given):
+    with pytest.raises(UsageError, match=f"no such file or folder: {given}; a camera's number has one or two digits"):
+        expand([given])
+
+
+@pytest.mark.parametrize("given", ["x" * 256, "9" * 5000, "*/" + "x" * 256])
+def test_a_name_that_no_system_takes_is_refused(folder, given):
+    with pytest.raises(UsageError) as caught:
+        expand([given])
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_in_an_unreadable_folder_is_refused(monkeypatch):
+    def refuse(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_dir", refuse)  # the mode of a folder would not stop an administrator
+    with pytest.raises(UsageError, match=r"cannot look for secret/x\.png: Permission denied"):
+        expand(["secret/x.png"])
 
 
 def test_unknown_suffix_is_told_by_content(folder):
@@ -62,6 +86,24 @@ def test_unknown_suffix_is_told_by_content(folder):
 def test_results_of_an_earlier_run_inside_the_input_are_left_out(folder):
     assert [name for name, _ in found("drive", skip=Path("drive/deep"))] == ["drive/a.JPG", "drive/b.png"]
     assert found("drive", skip=Path("drive")) == found("drive")
+    assert found("drive/deep", skip=Path("drive")) == found("drive/deep")
+
+
+@pytest.mark.parametrize("pattern", ["**/*.mp4", "drive/**/*.mp4", "drive/*/c.mp4", "drive/d*", "**"])
+def test_results_of_an_earlier_run_do_not_match(folder, pattern):
+    (folder / "drive/new").mkdir()
+    (folder / "drive/new/c.mp4").write_bytes(b"")
+    (folder / "drive/dashcam.mp4").write_bytes(b"")
+    (folder / "link").symlink_to("drive/deep")
+    assert "drive/deep/c.mp4" in [name for name, _ in found(pattern)]
+    left = [name for name, _ in found(pattern, skip=Path("link"))]
+    assert left
+    assert "drive/deep/c.mp4" not in left
+
+
+def test_a_pattern_inside_the_folder_of_results_means_what_is_there(folder):
+    assert found("drive/deep/*", skip=Path("drive/deep")) == [("drive/deep/c.mp4", "video")]
+    assert found("drive/deep/*", skip=Path("drive")) == [("drive/deep/c.mp4", "video")]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import hashlib
+from pathlib import Path
 
 import numpy as np
 import openvino as ov
@@ -61,15 +62,39 @@ def test_ir_is_counted_from_its_constants(tiny, tmp_path, fp16, output):
     assert (facts.bytes, facts.sha256) == (len(both), hashlib.sha256(both).hexdigest())
 
 
+def one_convolution(path: Path, size_hw: tuple[int, int], kernel: ov.Node) -> str:
+    """Write a network that convolves an image of this project's kind with a 1x1 `kernel`."""
+    data = ops.parameter([1, *size_hw, 3], np.float32)
+    data.output(0).set_names({"data"})
+    image = ops.transpose(data, np.array([0, 3, 1, 2]))
+    result = ops.convolution(image, kernel, strides=[1, 1], pads_begin=[0, 0], pads_end=[0, 0], dilations=[1, 1])
+    result.output(0).set_names({"logits"})
+    ov.save_model(ov.Model([ops.result(result)], [data], "one"), path, compress_to_fp16=False)
+    return str(path)
+
+
 def test_zeros_of_an_int8_kernel_are_found_behind_its_scale(tmp_path):
-    kernel = ops.constant(np.arange(-4, 4, dtype=np.int8).reshape(2, 4, 1, 1))
-    data = ops.parameter([1, 4, 6, 8], np.float32)
+    kernel = ops.constant(np.arange(-3, 3, dtype=np.int8).reshape(2, 3, 1, 1))
     scaled = ops.multiply(ops.convert(kernel, "f32"), np.float32(0.25))
-    result = ops.convolution(data, scaled, strides=[1, 1], pads_begin=[0, 0], pads_end=[0, 0], dilations=[1, 1])
-    ov.save_model(ov.Model([ops.result(result)], [data], "int8"), tmp_path / "int8.xml", compress_to_fp16=False)
-    facts = model_facts(str(tmp_path / "int8.xml"))
-    assert (facts.kernel_weights, facts.kernel_zeros, facts.parameters) == (8, 1, 10)
-    assert facts.gflops == pytest.approx(2 * 8 * 6 * 8 / 1e9)
+    facts = model_facts(one_convolution(tmp_path / "int8.xml", (6, 8), scaled))
+    assert (facts.kernel_weights, facts.kernel_zeros, facts.parameters) == (6, 1, 8)
+    assert facts.gflops == pytest.approx(2 * 6 * 6 * 8 / 1e9)
+
+
+def test_an_ir_of_another_kind_is_one_line(tmp_path):
+    constant = ops.constant(np.ones((2, 3, 1, 1), np.float32))
+    with pytest.raises(ModelError, match=r"dynamic\.xml has the inputs data .*: expected one input 'data'"):
+        model_facts(one_convolution(tmp_path / "dynamic.xml", (-1, -1), constant))
+    # Its input and output are as they should be, but the kernel is made from the image.
+    data = ops.parameter([1, 6, 8, 3], np.float32)
+    data.output(0).set_names({"data"})
+    image = ops.transpose(data, np.array([0, 3, 1, 2]))
+    kernel = ops.reduce_mean(image, np.array([2, 3]), keep_dims=True)
+    result = ops.convolution(image, kernel, strides=[1, 1], pads_begin=[0, 0], pads_end=[0, 0], dilations=[1, 1])
+    result.output(0).set_names({"logits"})
+    ov.save_model(ov.Model([ops.result(result)], [data], "computed"), tmp_path / "computed.xml")
+    with pytest.raises(ModelError, match="has a convolution that cannot be counted"):
+        model_facts(str(tmp_path / "computed.xml"))
 
 
 def test_unknown_model_is_one_line():

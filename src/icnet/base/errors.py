@@ -21,5 +21,9 @@ class DataError(IcnetError):
     """A dataset folder is incomplete or inconsistent."""
 
 
+class TrainingError(IcnetError):
+    """A training run cannot go on."""
+
+
 class ModelError(IcnetError):
     """A model name is unknown, or a weight file is missing, damaged or of another network."""

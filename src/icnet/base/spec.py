@@ -9,6 +9,12 @@ from icnet.base.errors import ModelError, UsageError
 STRIDE = 16
 """Input height and width must be multiples of this: the middle branch then has whole feature cells."""
 
+_LARGEST = 1 << 16
+"""No count or width comes near this. A damaged file must not make counting its convolutions endless."""
+
+_SIGNED = ("mean_bgr",)
+"""Fields that may be zero or less."""
+
 
 @dataclass(frozen=True)
 class IcnetSpec:
@@ -43,14 +49,37 @@ class IcnetSpec:
         """Inverse of `to_dict`, also after a trip through JSON.
 
         Raises:
-            ModelError: a field is missing or unknown.
+            ModelError: a field is missing or unknown, or its value is not what such a field holds.
         """
         known = {field.name for field in fields(cls)}
         if set(values) != known:
             odd = ", ".join(sorted(set(values) ^ known))
             raise ModelError(f"the network description does not fit this version of icnet (fields: {odd}); update icnet")
         plain: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+        for field in fields(cls):
+            value = plain[field.name]
+            if not _is_like(value, field.default, signed=field.name in _SIGNED):
+                raise ModelError(
+                    f"the network description is damaged: its {field.name} is {values[field.name]!r:.60}, "
+                    f"expected something like {field.default!r}; get or make the file anew"
+                )
         return cls(**plain)
+
+
+def _is_like(value: object, example: object, *, signed: bool) -> bool:
+    """Whether `value` has the type and length of `example`, with numbers of sane size and, unless `signed`, above 0."""
+    if isinstance(example, tuple):
+        return (
+            isinstance(value, tuple)
+            and len(value) == len(example)
+            and all(_is_like(one, other, signed=signed) for one, other in zip(value, example, strict=True))
+        )
+    if isinstance(example, str):
+        return isinstance(value, str) and value != ""
+    allowed = (int,) if isinstance(example, int) else (int, float)
+    if not isinstance(value, allowed) or isinstance(value, bool):  # in Python, True is a number
+        return False
+    return abs(value) <= _LARGEST and (signed or value > 0)  # not nan either: it compares false
 
 
 def check_size(size_hw: tuple[int, int]) -> None:

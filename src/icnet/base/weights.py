@@ -124,11 +124,15 @@ def load_weights(path: Path, *, sha256: str | None = None) -> Weights:
         raise ModelError(f"{path} is not a readable weight file ({error}): expected safetensors written by icnet") from error
     if not isinstance(header, dict) or not isinstance(header.get("spec"), dict):
         raise ModelError(f"{path} does not say which network it holds: expected safetensors written by icnet")
-    spec = IcnetSpec.from_dict(header["spec"])
+    try:
+        spec = IcnetSpec.from_dict(header["spec"])
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
     for name, shape in expected_shapes(spec).items():
         if name not in tensors or tensors[name].shape != shape:
             raise ModelError(f"{path} does not fit its own description at {name}: the file is incomplete, make it anew")
-    return Weights(spec, tensors, header.get("about", {}))
+    about = header.get("about")
+    return Weights(spec, tensors, about if isinstance(about, dict) else {})
 
 
 def file_sha256(path: Path) -> str:

@@ -58,8 +58,19 @@ def run(arguments: list[str] | None = None) -> int:
         code = app(arguments, prog_name="icnet", standalone_mode=False)
         sys.stdout.flush()  # here, where a closed pipe is still handled
         return code if isinstance(code, int) else 0
+    except BrokenPipeError:  # the reader, `head` for one, has seen enough
+        _drop_unwritable()
+        return 1
     except IcnetError as error:
         complain(error)
+        return 2
+    except OSError as error:
+        paths = " and ".join(str(path) for path in (error.filename, error.filename2) if path is not None)
+        complain(
+            f"the system refused {paths or 'to read or write'}: {error.strerror or error}; "
+            "check the path, its permissions and the free space"
+        )
+        _drop_unwritable()
         return 2
     except _ClickException as error:
         context = getattr(error, "ctx", None)
@@ -68,10 +79,14 @@ def run(arguments: list[str] | None = None) -> int:
         return 2
     except (KeyboardInterrupt, typer.Abort):
         return _INTERRUPTED
-    except BrokenPipeError:
-        # The reader, `head` for one, has seen enough. Python flushes again at exit; that must not complain either.
+
+
+def _drop_unwritable() -> None:
+    """Let what stdout does not take vanish: Python flushes again at exit, and that must not complain."""
+    try:
+        sys.stdout.flush()
+    except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from icnet.base.spec import DEFAULT_MODEL
+from icnet.cli.terminal import finite
 
 if TYPE_CHECKING:
     from icnet.data.sample import Dataset
@@ -27,7 +28,7 @@ def demo(
     model: Annotated[
         str, typer.Option(metavar="NAME|PATH", help="A published model, a .safetensors weight file or an .xml OpenVINO model.")
     ] = DEFAULT_MODEL,
-    seconds: Annotated[float | None, typer.Option(min=0.1, help="Length of the drive; 8 if not given.")] = None,
+    seconds: Annotated[float | None, typer.Option(min=0.1, callback=finite, help="Length of the drive; 8 if not given.")] = None,
     seed: Annotated[int | None, typer.Option(help="Another number gives another street.")] = None,
 ) -> None:
     """Segment a drive through a synthetic street: no camera, no data and no network needed.

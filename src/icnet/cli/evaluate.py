@@ -33,28 +33,31 @@ def evaluate(
     no_picture: Annotated[bool, typer.Option("--no-picture", help="Draw no confusion matrix.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else there.")] = False,
 ) -> None:
-    """Score a model on CamVid: mIoU by the strict and the Open Model Zoo rule, per class, with a confusion matrix."""
-    from rich.console import Console
-    from rich.progress import track
+    """Score a model on CamVid or the synthetic street: mIoU by two rules and IoU of each class, with a confusion matrix.
 
-    from icnet.cli.terminal import emit, say
-    from icnet.data.camvid import CamVid
+    The strict rule counts pixels that were called unlabelled as wrong; Open Model Zoo's leaves them out.
+    """
+    from rich.console import Console
+
+    from icnet.cli.terminal import emit, progress, say
+    from icnet.data.splits import open_split
     from icnet.evaluation.accuracy import evaluate as run
     from icnet.evaluation.picture import check_picture, save_confusion
 
     if not no_picture:
         check_picture(picture)
-    dataset = CamVid(data, split)
+    dataset = open_split(data, split)
     network = _network(model, engine)
-    indices = track(range(len(dataset)), f"Evaluating {split}", console=Console(stderr=True))
-    result = run((dataset[index] for index in indices), network)
-    if not no_picture:
-        save_confusion(result.confusion, picture)
-        say(f"confusion matrix: {picture}")
+    with progress() as bars:
+        indices = bars.track(range(len(dataset)), description=f"evaluating {split}")
+        result = run((dataset[index] for index in indices), network)
     if as_json:
         emit(_document(model, split, result))
     else:
         Console().print(_table(model, split, result))
+    if not no_picture:  # last: a full disk must not cost the figures
+        save_confusion(result.confusion, picture)
+        say(f"confusion matrix: {picture}")
 
 
 def _network(model: str, engine: EngineName) -> Network:

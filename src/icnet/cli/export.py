@@ -35,7 +35,7 @@ def export(
     """Write OpenVINO IRs laid out as Open Model Zoo lays out a model, each compared with Keras first.
 
     NAME holds class indices, for Open Model Zoo's Python demo and accuracy checker; NAME-soft holds probabilities, for its
-    C++ demo and for Model API.
+    C++ demo and for Model API. The comparison uses four images: of CamVid's val split with --data, else of the synthetic street.
     """
     from rich.console import Console
 

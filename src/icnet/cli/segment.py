@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from icnet.base.spec import DEFAULT_MODEL
+from icnet.cli.terminal import finite
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -34,7 +35,7 @@ def segment(
         bool, typer.Option("--classes-only", help="No overlays; a video becomes a folder STEM/ with one class map per frame.")
     ] = False,
     seconds: Annotated[
-        float | None, typer.Option(min=0.1, help="Stop a camera after this time; otherwise Ctrl-C stops it.")
+        float | None, typer.Option(min=0.1, callback=finite, help="Stop a camera after this time; otherwise Ctrl-C stops it.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON report on stdout.")] = False,
 ) -> None:
@@ -42,27 +43,36 @@ def segment(
 
     A picture gives STEM.png, its class map (8-bit class indices, the picture's own size), and STEM_overlay.png. A video or
     camera gives STEM.mp4, the overlay as H.264 without sound. Folders below an INPUT folder are kept; inputs of equal names
-    from different folders keep their folders too.
+    from different folders keep their folders too, those of one folder their suffix: a.jpg beside a.png gives a.jpg.png.
 
     An input that does not exist, or in which nothing is found, ends the command before any work (exit 2). A file that cannot
-    be read is reported and left out (exit 1, or 2 if nothing could be read).
+    be read is reported and left out (exit 1, or 2 if nothing could be read). A result that cannot be written ends the work
+    (exit 1, or 2 if there is no result); the report still tells what was done.
     """
-    from icnet.base.errors import UsageError
-    from icnet.cli.terminal import emit, progress, say
+    from icnet.base.errors import OutputError, UsageError
+    from icnet.cli.terminal import complain, emit, progress, say
     from icnet.media.jobs import plan
     from icnet.media.sources import expand
     from icnet.runtime.segmenter import Segmenter
 
     jobs = plan(expand(inputs, skip=output), output, classes_only=classes_only)
-    if len(jobs) > 1 and seconds is None and any(job.source.kind == "camera" for job in jobs):
+    cameras = any(job.source.kind == "camera" for job in jobs)
+    if seconds is not None and not cameras:
+        raise UsageError("--seconds ends a camera's recording, but no input is a camera: leave it out")
+    if len(jobs) > 1 and seconds is None and cameras:
         raise UsageError("a camera beside other inputs would never end: say how long with --seconds, or give it alone")
     segmenter = Segmenter(model)
-    entries = []
+    entries: list[dict[str, Any]] = []
     with progress() as bars:
         whole = bars.add_task("inputs", total=len(jobs), visible=len(jobs) > 1)
-        for job in jobs:
-            entries.append(_segment_one(segmenter, job, seconds, bars))
-            bars.advance(whole)
+        try:
+            for job in jobs:
+                entries.append(_segment_one(segmenter, job, seconds, bars))
+                bars.advance(whole)
+        except OutputError as error:  # such as a full disk: the next input would fail in the same way
+            complain(error)
+            entries.append(_entry(jobs[len(entries)]) | {"error": str(error)})
+            entries += [_entry(job) | {"error": "not tried after an output error"} for job in jobs[len(entries) :]]
     failed = sum("error" in entry for entry in entries)
     if as_json:
         emit({"model": segmenter.engine.name, "output": str(output), "inputs": entries})
@@ -72,13 +82,17 @@ def segment(
         raise typer.Exit(1 if failed < len(entries) else 2)
 
 
+def _entry(job: Job) -> dict[str, Any]:
+    return {"input": job.source.name, "kind": job.source.kind}
+
+
 def _segment_one(segmenter: Segmenter, job: Job, seconds: float | None, bars: Progress) -> dict[str, Any]:
     """Process one input and describe it for the report; one that cannot be read is reported at once."""
     from icnet.base.errors import InputError
     from icnet.cli.terminal import complain, interrupt_sets
     from icnet.media.process import process
 
-    entry: dict[str, Any] = {"input": job.source.name, "kind": job.source.kind}
+    entry = _entry(job)
     task = bars.add_task(job.source.name, total=None, visible=job.source.kind != "image")
     stop = threading.Event()
     try:

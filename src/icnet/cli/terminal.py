@@ -1,6 +1,7 @@
 """What the commands share: one line for people on stderr, one JSON document for programs on stdout."""
 
 import json
+import math
 import signal
 import threading
 from collections.abc import Iterator
@@ -27,6 +28,13 @@ def complain(problem: object) -> None:
 def emit(document: dict[str, Any]) -> None:
     """Print a JSON document on stdout."""
     typer.echo(json.dumps(document, indent=2, allow_nan=False))
+
+
+def finite(value: float | None) -> float | None:
+    """Refuse `nan` and `inf`, which are numbers to Typer; for the `callback` of an option."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is not a finite number")
+    return value
 
 
 def progress() -> Progress:

@@ -1,6 +1,5 @@
 """`icnet train`: train a network on CamVid or on the synthetic street."""
 
-import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +11,9 @@ from icnet.base.spec import COMPACT_60, preset
 from icnet.cli.terminal import emit, progress, say
 
 if TYPE_CHECKING:
+    from icnet.training.checkpoint import Progress
     from icnet.training.recipe import Recipe
+    from icnet.training.trainer import RunOptions, StepReport, Trainer
 
 _OURS = "the recipe's own by default"
 
@@ -33,7 +34,7 @@ def train(
     seed: Annotated[int | None, typer.Option(min=0, help=f"Of initial weights, order and augmentation; {_OURS}.")] = None,
     max_minutes: Annotated[float | None, typer.Option(min=0, help="Stop cleanly and save after this time.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in the folder.")] = False,
-    validate_every: Annotated[int, typer.Option(min=1, help="Epochs between validations.")] = 5,
+    validate_every: Annotated[int | None, typer.Option(min=1, help="Epochs between validations; 8 by default.")] = None,
     show_recipe: Annotated[bool, typer.Option("--show-recipe", help="Print the recipe as JSON and stop.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else there.")] = False,
 ) -> None:
@@ -41,33 +42,40 @@ def train(
 
     KERAS_BACKEND chooses the backend: tensorflow (default), jax or torch.
     """
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up notes would bury our own lines
     spec = preset(model)
-    given = {
+    given: dict[str, Any] = {
         "epochs": epochs,
         "batch_size": batch_size,
         "crop_hw": _size(crop) if crop else None,
         "learning_rate": learning_rate,
         "seed": seed,
     }
-    recipe = _recipe({key: value for key, value in given.items() if value is not None})
+    recipe = _recipe(_present(given))
     if show_recipe:
         emit({"model": spec.name, "recipe": recipe.to_dict()})
         return
     if not data:
         raise UsageError("no training data: give --data with the CamVid folder, or --data street for synthetic scenes")
-    _require_keras()
+
+    from icnet.evaluation.reference import require_keras
+
+    require_keras("train")
 
     from icnet.base.registry import find_weights
     from icnet.data.splits import open_split
     from icnet.training.trainer import RunOptions, Trainer
 
     weights = find_weights(initial) if initial else None
+    say(f"reading {data}")
     trainer = Trainer(spec, recipe, open_split(data, "train"), open_split(data, "val"), out, initial=weights)
-    options = RunOptions(max_minutes=max_minutes, resume=resume, validate_every=validate_every)
-    outcome = _run(trainer, options)
-    _finish(outcome, trainer.total_steps, out, as_json=as_json)
+    given = {"max_minutes": max_minutes, "resume": resume, "validate_every": validate_every}
+    options = RunOptions(**_present(given))
+    _finish(_run(trainer, options), trainer.total_steps, out, as_json=as_json)
+
+
+def _present(given: dict[str, Any]) -> dict[str, Any]:
+    """Only what the user gave: every default stands in its dataclass."""
+    return {key: value for key, value in given.items() if value is not None}
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -83,17 +91,7 @@ def _recipe(given: dict[str, Any]) -> "Recipe":
     return Recipe(**given)
 
 
-def _require_keras() -> None:
-    try:
-        import keras  # noqa: F401
-        import tensorboard  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise UsageError(
-            f"training needs Keras, a backend and TensorBoard (no module {error.name!r}): run pip install 'icnet[train]'"
-        ) from error
-
-
-def _run(trainer, options):
+def _run(trainer: "Trainer", options: "RunOptions") -> "Progress":
     """Train with a bar and a line per epoch on stderr; Ctrl-C ends the run after the step in progress."""
     import threading
 
@@ -103,8 +101,10 @@ def _run(trainer, options):
     with progress() as bars, interrupt_sets(stop):
         bar = bars.add_task("training", total=trainer.total_steps)
 
-        def on_step(report) -> bool:
+        def on_step(report: "StepReport") -> bool:
             bars.update(bar, completed=report.step, description=f"loss {report.loss:.3f}")
+            if stop.is_set():
+                say("stopping: saved, now validating (Ctrl-C again skips this)")
             return not stop.is_set()
 
         def on_epoch(values: dict[str, float]) -> None:
@@ -113,14 +113,14 @@ def _run(trainer, options):
         return trainer.run(options, on_step=on_step, on_epoch=on_epoch)
 
 
-def _finish(outcome, total_steps: int, out: Path, *, as_json: bool) -> None:
-    finished = outcome.step == total_steps
-    weights = out / "best.safetensors"
+def _finish(outcome: "Progress", total_steps: int, out: Path, *, as_json: bool) -> None:
+    finished = outcome.step >= total_steps
+    best = out / "best.safetensors"
     if as_json:
         document = {"finished": finished, "step": outcome.step, "total_steps": total_steps, "seconds": round(outcome.seconds, 1)}
-        emit(document | {"best_miou_strict": outcome.best_miou, "weights": str(weights)})
+        emit(document | {"best_miou_strict": outcome.best_miou, "weights": str(best)})
         return
     say(f"{'finished' if finished else 'stopped'} at step {outcome.step} of {total_steps}")
-    say(f"best strict mIoU on val {100 * outcome.best_miou:.2f} %: {weights}")
+    say(f"best strict mIoU on val {100 * outcome.best_miou:.2f} %: {best}")
     if not finished:
         say("go on with the same command and --resume")

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -18,11 +18,12 @@ Batch = tuple[np.ndarray, np.ndarray]
 class BatchOptions:
     """What a batch is made of."""
 
-    size: int = 8
-    crop_hw: tuple[int, int] = (352, 480)
-    network_hw: tuple[int, int] = (720, 960)
-    augmentation: Augmentation = field(default_factory=Augmentation)
-    seed: int = 0
+    size: int
+    crop_hw: tuple[int, int]
+    network_hw: tuple[int, int]
+    """Size at which the network sees whole images."""
+    augmentation: Augmentation
+    seed: int
     threads: int = 2
     ahead: int = 4
     """Batches kept ready."""

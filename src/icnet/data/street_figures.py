@@ -8,30 +8,34 @@ from icnet.data.street_texture import Colour, Texture, clouds, tinted
 PHASES = 8
 """Pictures in one cycle of steps or pedal turns."""
 
+_ANGLES = tuple(phase / PHASES * 2 * np.pi for phase in range(PHASES))
+
 SKIN: Colour = (92, 108, 138)
+
+_WALKER_M, _BICYCLE_M = (1.0, 1.85), (1.9, 1.85)
+_PX_M = 170
 
 
 class Brush:
     """Draws shapes in metres into a colour image and its outline at once; the origin is the middle of the bottom edge."""
 
-    def __init__(self, width_m: float, height_m: float, px_m: int = 170) -> None:
-        self.px_m = px_m
-        self.size = (round(height_m * px_m), round(width_m * px_m))
+    def __init__(self, width_m: float, height_m: float) -> None:
+        self.size = _size(width_m, height_m)
         self.colour = np.zeros((*self.size, 3), dtype=np.uint8)
         self.alpha = np.zeros(self.size, dtype=np.uint8)
 
     def _at(self, point: tuple[float, float]) -> tuple[int, int]:
-        return round(self.size[1] / 2 + point[0] * self.px_m), round(self.size[0] - point[1] * self.px_m)
+        return round(self.size[1] / 2 + point[0] * _PX_M), round(self.size[0] - point[1] * _PX_M)
 
     def limb(self, points: list[tuple[float, float]], width_m: float, colour: Colour) -> None:
         """A thick line with round ends through the points."""
         pixels = np.array([self._at(point) for point in points], dtype=np.int32)
         for target, value in ((self.colour, colour), (self.alpha, 255)):
-            cv2.polylines(target, [pixels], False, value, max(1, round(width_m * self.px_m)), cv2.LINE_AA)
+            cv2.polylines(target, [pixels], False, value, max(1, round(width_m * _PX_M)), cv2.LINE_AA)
 
     def oval(self, centre: tuple[float, float], radii: tuple[float, float], colour: Colour) -> None:
         """A filled ellipse."""
-        axes = (max(1, round(radii[0] * self.px_m)), max(1, round(radii[1] * self.px_m)))
+        axes = (max(1, round(radii[0] * _PX_M)), max(1, round(radii[1] * _PX_M)))
         for target, value in ((self.colour, colour), (self.alpha, 255)):
             cv2.ellipse(target, self._at(centre), axes, 0, 0, 360, value, -1, cv2.LINE_AA)
 
@@ -45,11 +49,20 @@ class Brush:
         """What was drawn."""
         return Texture(self.colour, self.alpha)
 
-    def texture(self, rng: np.random.Generator) -> Texture:
-        """What was drawn, as cloth: with folds and a darker right side."""
-        side = np.linspace(1.25, 0.7, self.size[1], dtype=np.float32)[None, :]
-        folds = np.clip(side * (1 + 0.16 * clouds(rng, self.size, 14, 3)), 0.3, 2)
-        return Texture(np.clip(self.colour * folds[..., None], 0, 255).astype(np.uint8), self.alpha)
+    def texture(self, light: np.ndarray) -> Texture:
+        """What was drawn, under a field of light (h, w) around 1."""
+        return Texture(np.clip(self.colour * light[..., None], 0, 255).astype(np.uint8), self.alpha)
+
+
+def _size(width_m: float, height_m: float) -> tuple[int, int]:
+    return round(height_m * _PX_M), round(width_m * _PX_M)
+
+
+def _cloth(rng: np.random.Generator, size_m: tuple[float, float]) -> np.ndarray:
+    """(h, w) float32 light on cloth: folds, and a darker right side."""
+    size = _size(*size_m)
+    folds = clouds(np.random.default_rng(rng.integers(2**31)), size, 14, 3)
+    return np.clip(np.linspace(1.25, 0.7, size[1], dtype=np.float32) * (1 + 0.16 * folds), 0.3, 2)
 
 
 def _shade(colour: Colour, gain: float) -> Colour:
@@ -62,16 +75,13 @@ def walker(rng: np.random.Generator, *, sideways: bool) -> list[Texture]:
     legs = ((36, 32, 30), (58, 46, 38), (44, 44, 46))[rng.integers(3)]
     hair = ((24, 28, 34), (40, 56, 74), (70, 72, 76))[rng.integers(3)]
     bag = bool(rng.random() < 0.5)
-    folds = int(rng.integers(2**31))
-    return [
-        _step(np.random.default_rng(folds), phase / PHASES * 2 * np.pi, sideways, (coat, legs, hair), bag)
-        for phase in range(PHASES)
-    ]
+    cloth = _cloth(rng, _WALKER_M)
+    return [_step(angle, sideways, (coat, legs, hair), bag).texture(cloth) for angle in _ANGLES]
 
 
-def _step(rng: np.random.Generator, angle: float, sideways: bool, colours: tuple[Colour, Colour, Colour], bag: bool) -> Texture:
+def _step(angle: float, sideways: bool, colours: tuple[Colour, Colour, Colour], bag: bool) -> Brush:
     coat, legs, hair = colours
-    brush = Brush(1.0, 1.85)
+    brush = Brush(*_WALKER_M)
     swing = float(np.sin(angle))
     for side in (-1, 1):
         stride = side * swing
@@ -99,21 +109,32 @@ def _step(rng: np.random.Generator, angle: float, sideways: bool, colours: tuple
     brush.limb([(0.06 - half, 1.43), (half - 0.06, 1.43)], 0.13, coat)
     brush.oval((0.03 if sideways else 0.0, 1.64), (0.095, 0.125), SKIN)
     brush.oval((0.0, 1.69), (0.105, 0.10), hair)
-    return brush.texture(rng)
+    return brush
 
 
-def rider(rng: np.random.Generator, *, sideways: bool, mounted: bool = True) -> list[Texture]:
-    """A bicycle of 1.9 x 1.85 m, with its rider if mounted, in PHASES pedal turns; from behind, or going to the right."""
+def rider(rng: np.random.Generator, *, sideways: bool) -> list[Texture]:
+    """A bicycle and its rider, 1.9 x 1.85 m, in PHASES pedal turns; from behind, or going to the right."""
+    coat, frame, cloth = _rider_look(rng)
+    draw = _bike_side if sideways else _bike_back
+    return [draw(angle, coat, frame).texture(cloth) for angle in _ANGLES]
+
+
+def parked_bike(rng: np.random.Generator) -> Texture:
+    """A bicycle without a rider, seen from its side, in a picture of the same 1.9 x 1.85 m."""
+    _, frame, light = _rider_look(rng)
+    return _bike_side(0.0, None, frame).texture(light)
+
+
+def _rider_look(rng: np.random.Generator) -> tuple[Colour, Colour, np.ndarray]:
+    """Colours of coat and frame, and the light on both."""
     coat = ((60, 96, 118), (44, 40, 38), (44, 44, 92), (96, 74, 52))[rng.integers(4)]
     frame = ((60, 40, 36), (40, 40, 110), (40, 40, 40), (110, 108, 106))[rng.integers(4)]
-    folds = int(rng.integers(2**31))
-    angles = [phase / PHASES * 2 * np.pi for phase in range(PHASES)]
-    draw = _bike_side if sideways else _bike_back
-    return [draw(np.random.default_rng(folds), angle, coat, frame, mounted) for angle in angles]
+    return coat, frame, _cloth(rng, _BICYCLE_M)
 
 
-def _bike_side(rng: np.random.Generator, angle: float, coat: Colour, frame: Colour, mounted: bool) -> Texture:
-    brush = Brush(1.9, 1.85)
+def _bike_side(angle: float, coat: Colour | None, frame: Colour) -> Brush:
+    """Draw a bicycle going to the right, with a rider if there is a coat."""
+    brush = Brush(*_BICYCLE_M)
     for hub in (-0.53, 0.53):
         brush.oval((hub, 0.34), (0.34, 0.34), (28, 28, 28))
         brush.oval((hub, 0.34), (0.29, 0.29), (74, 73, 72))
@@ -130,7 +151,7 @@ def _bike_side(rng: np.random.Generator, angle: float, coat: Colour, frame: Colo
     ):
         brush.limb(joint, 0.045, frame)
     brush.limb([(-0.34, 0.92), (-0.1, 0.92)], 0.06, (24, 24, 24))
-    if mounted:
+    if coat is not None:
         for side in (-1, 1):
             pedal = (crank[0] + 0.17 * side * float(np.cos(angle)), crank[1] + 0.17 * side * float(np.sin(angle)))
             knee = ((seat[0] + pedal[0]) / 2 + 0.24, (seat[1] + pedal[1]) / 2 + 0.13)
@@ -139,26 +160,23 @@ def _bike_side(rng: np.random.Generator, angle: float, coat: Colour, frame: Colo
         brush.limb([(0.06, 1.42), (0.24, 1.18), (0.44, 1.06)], 0.09, _shade(coat, 0.85))
         brush.oval((0.16, 1.66), (0.1, 0.125), SKIN)
         brush.oval((0.14, 1.73), (0.13, 0.09), (60, 60, 66))
-    return brush.texture(rng)
+    return brush
 
 
-def _bike_back(rng: np.random.Generator, angle: float, coat: Colour, frame: Colour, mounted: bool) -> Texture:
-    brush = Brush(1.9, 1.85)
+def _bike_back(angle: float, coat: Colour, frame: Colour) -> Brush:
+    brush = Brush(*_BICYCLE_M)
     brush.oval((0.0, 0.34), (0.05, 0.34), (26, 26, 26))
     brush.limb([(0.0, 0.6), (0.0, 0.9)], 0.06, frame)
     brush.limb([(-0.27, 1.02), (0.27, 1.02)], 0.05, frame)
     brush.oval((0.0, 0.74), (0.04, 0.04), (36, 36, 150))
-    if mounted:
-        for side in (-1, 1):
-            height = 0.34 + 0.15 * side * float(np.sin(angle))
-            brush.limb([(0.09 * side, 0.95), (0.13 * side, (0.95 + height) / 2), (0.11 * side, height)], 0.13, (40, 37, 35))
-            brush.limb([(0.18 * side, 1.4), (0.27 * side, 1.2), (0.25 * side, 1.04)], 0.1, _shade(coat, 0.8))
-        brush.shape([(-0.21, 1.46), (0.21, 1.46), (0.17, 0.9), (-0.17, 0.9)], coat)
-        brush.oval((0.0, 1.62), (0.095, 0.12), SKIN)
-        brush.oval((0.0, 1.68), (0.115, 0.11), (58, 58, 64))
-    else:
-        brush.limb([(-0.09, 0.92), (0.09, 0.92)], 0.07, (24, 24, 24))
-    return brush.texture(rng)
+    for side in (-1, 1):
+        height = 0.34 + 0.15 * side * float(np.sin(angle))
+        brush.limb([(0.09 * side, 0.95), (0.13 * side, (0.95 + height) / 2), (0.11 * side, height)], 0.13, (40, 37, 35))
+        brush.limb([(0.18 * side, 1.4), (0.27 * side, 1.2), (0.25 * side, 1.04)], 0.1, _shade(coat, 0.8))
+    brush.shape([(-0.21, 1.46), (0.21, 1.46), (0.17, 0.9), (-0.17, 0.9)], coat)
+    brush.oval((0.0, 1.62), (0.095, 0.12), SKIN)
+    brush.oval((0.0, 1.68), (0.115, 0.11), (58, 58, 64))
+    return brush
 
 
 def sign(rng: np.random.Generator) -> Texture:

@@ -19,6 +19,11 @@ SPAN_M = 12.0
 TEXEL_M = 0.025
 """Size of one texture pixel."""
 
+# Of asphalt, pavement and grass: mean colour (BGR), and how far grain and stains change the light.
+_COLOURS = np.array([(78, 75, 72), (82, 81, 80), (52, 78, 66)], dtype=np.float32)
+_ROUGH = np.array([0.11, 0.06, 0.20], dtype=np.float32)
+_BLOTCH = np.array([0.06, 0.07, 0.20], dtype=np.float32)
+
 
 @dataclass(frozen=True)
 class StreetPlan:
@@ -78,16 +83,11 @@ def paint_ground(rng: np.random.Generator, plan: StreetPlan) -> Ground:
     """Paint the ground of a street of that cross-section."""
     rows, columns = round(TILE_M / TEXEL_M), round(2 * SPAN_M / TEXEL_M)
     away = np.abs(np.linspace(-SPAN_M, SPAN_M, columns, dtype=np.float32))
-    image = np.empty((rows, columns, 3), dtype=np.float32)
     grain = rng.standard_normal((rows, columns), dtype=np.float32)
     stains = clouds(rng, (rows, columns), 14, 4)
-    for zone, colour, rough, blotch in (
-        (away < plan.half_road, (78, 75, 72), 0.11, 0.06),
-        ((away >= plan.half_road) & (away < plan.front), (82, 81, 80), 0.06, 0.07),
-        (away >= plan.front, (52, 78, 66), 0.20, 0.20),
-    ):
-        field_ = 1 + rough * grain[:, zone] + blotch * stains[:, zone]
-        image[:, zone] = np.clip(field_, 0.3, 2)[..., None] * np.array(colour, dtype=np.float32)
+    zone = np.digitize(away, (plan.half_road, plan.front))
+    light = np.clip(1 + _ROUGH[zone] * grain + _BLOTCH[zone] * stains, 0.3, 2)
+    image = light[..., None] * _COLOURS[zone]
     tracks = 1 - 0.08 * np.exp(-(((away - 1.0) / 0.3) ** 2)) - 0.08 * np.exp(-(((away - 2.5) / 0.3) ** 2))
     gutter = 1 - 0.3 * np.exp(-(((away - plan.half_road) / 0.15) ** 2)) * (away < plan.half_road)
     image *= (tracks * gutter)[None, :, None]

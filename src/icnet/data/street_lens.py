@@ -9,12 +9,12 @@ _MARGIN = 64
 
 
 @lru_cache(maxsize=4)
-def _noise(size_hw: tuple[int, int], level: float) -> np.ndarray:
-    """(H + 64, W + 64, 3) int16 noise; frames cut different windows from it, since drawing it anew would cost most of a frame."""
+def _noise(size_hw: tuple[int, int]) -> np.ndarray:
+    """(H + 64, W + 64, 3) float32 noise of deviation 1, drawn once: each frame cuts another window from it."""
     rng = np.random.default_rng(5)
     size = (size_hw[0] + _MARGIN, size_hw[1] + _MARGIN)
     shared, own = rng.standard_normal((*size, 1), dtype=np.float32), rng.standard_normal((*size, 3), dtype=np.float32)
-    return np.round(level * (0.8 * shared + 0.6 * own)).astype(np.int16)
+    return 0.8 * shared + 0.6 * own
 
 
 @lru_cache(maxsize=4)
@@ -42,5 +42,5 @@ def expose(image: np.ndarray, rng: np.random.Generator, *, exposure: float, nois
     if noise <= 0:
         return result
     top, left = rng.integers(0, _MARGIN, 2)
-    window = _noise(size_hw, noise)[top : top + size_hw[0], left : left + size_hw[1]]
-    return cv2.add(result, window, dtype=cv2.CV_8U)
+    window = _noise(size_hw)[top : top + size_hw[0], left : left + size_hw[1]]
+    return cv2.add(result, np.float32(noise) * window, dtype=cv2.CV_8U)

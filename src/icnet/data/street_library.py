@@ -59,6 +59,6 @@ def library(number: int) -> Library:
         crossers=tuple(figures.walker(rng, sideways=True) for _ in range(3)),
         riders=tuple(figures.rider(rng, sideways=False) for _ in range(3)),
         side_riders=tuple(figures.rider(rng, sideways=True) for _ in range(2)),
-        parked_bikes=tuple(figures.rider(rng, sideways=True, mounted=False)[0] for _ in range(2)),
+        parked_bikes=tuple(figures.parked_bike(rng) for _ in range(2)),
         skies=tuple(sky(rng, blueness=blueness) for blueness in (0.0, 0.1, 0.35, 0.8)),
     )

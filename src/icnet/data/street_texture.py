@@ -17,8 +17,13 @@ class Texture:
         colour: (h, w, 3) uint8 BGR.
         alpha: (h, w) uint8, 255 where there is surface, 0 where one looks past it; None for a full rectangle.
         """
-        self.colour = colour if alpha is None else _bleed(colour, alpha)
+        self._painted = colour
         self.alpha = alpha
+
+    @cached_property
+    def colour(self) -> np.ndarray:
+        """(h, w, 3) uint8 BGR, made at first use: most pictures of a stock are never looked at."""
+        return self._painted if self.alpha is None else _bleed(self._painted, self.alpha)
 
     @cached_property
     def levels(self) -> list[tuple[np.ndarray, np.ndarray | None]]:

@@ -29,6 +29,18 @@ def check_name(name: str) -> str:
     return name
 
 
+def require_yaml() -> None:
+    """Make sure that the descriptions can be written.
+
+    Raises:
+        UsageError: PyYAML is not installed.
+    """
+    try:
+        import yaml  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise UsageError("an export needs PyYAML, which is not installed: run pip install 'icnet[export]'") from error
+
+
 def ir_path(name: str, precision: str) -> Path:
     """Path of an `.xml` relative to the folder that holds the models, such as `icnet/FP32/icnet.xml`."""
     return Path(name, precision.upper(), f"{name}.xml")

@@ -1,9 +1,9 @@
-"""Export to OpenVINO IR, each file compared with Keras on real pixels before it reaches its place."""
+"""Export to OpenVINO IR, each file compared with Keras on given images before it reaches its place."""
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -107,7 +107,7 @@ def export(
     Args:
         weights: the trained network.
         folder: where the two model folders go.
-        frames: (H, W, 3) uint8 BGR images of real scenes to compare on; at least one.
+        frames: (H, W, 3) uint8 BGR images to compare on, of scenes like those the network was trained for; at least one.
         options: names, precisions, overwriting.
         report: told in a few words what is being done.
 
@@ -116,8 +116,8 @@ def export(
 
     Raises:
         ModelError: an IR changes the class of more than 0.1 % of the pixels; nothing is left behind.
-        OutputError: a folder exists already or cannot be written.
-        UsageError: the name is not usable, there is nothing to write, or Keras is missing.
+        OutputError: a folder exists already or cannot be written; an earlier export stays as it was.
+        UsageError: the name is not usable, there is nothing to write, or Keras or PyYAML is missing.
     """
     options = options or ExportOptions()
     if not frames or not options.precisions:
@@ -126,6 +126,7 @@ def export(
     names: dict[Output, str] = {"index": base, "soft": f"{base}-soft"}
     for name in names.values():
         _check_place(folder / name, overwrite=options.overwrite)
+    omz.require_yaml()
 
     report("running Keras")
     reference = keras_network(weights)
@@ -143,8 +144,7 @@ def export(
                 _check_change(changed, output, precision)
                 written.append(ExportedIr(folder / part, output, precision, changed))
             omz.write_description(stage / name, weights, output)
-        for name in names.values():
-            _move(stage / name, folder / name)
+        _publish(stage, folder, names.values())
     return written
 
 
@@ -168,7 +168,8 @@ def _check_place(folder: Path, *, overwrite: bool) -> None:
 
 @contextmanager
 def _staging(folder: Path) -> Iterator[Path]:
-    """A temporary folder inside `folder`, gone afterwards together with `folder` if that is still empty."""
+    """A temporary folder inside `folder`, gone afterwards; so is `folder` if it was made for this and is still empty."""
+    made = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         stage = Path(tempfile.mkdtemp(prefix=".icnet-export-", dir=folder))
@@ -178,15 +179,23 @@ def _staging(folder: Path) -> Iterator[Path]:
         yield stage
     finally:
         shutil.rmtree(stage, ignore_errors=True)
-        if not any(folder.iterdir()):
+        if made and not any(folder.iterdir()):
             folder.rmdir()
 
 
-def _move(source: Path, target: Path) -> None:
-    """Put a finished folder in its place; an earlier one goes into the staging folder and is removed with it."""
+def _publish(stage: Path, folder: Path, names: Iterable[str]) -> None:
+    """Put finished folders in their places, all or none; earlier ones go into the stage and are removed with it."""
     try:
-        if target.exists():
-            target.rename(source.with_name(f"{source.name}.old"))
-        source.rename(target)
+        with ExitStack() as undo:
+            for name in names:
+                if (folder / name).exists():
+                    _rename(folder / name, stage / f"{name}.old", undo)
+                _rename(stage / name, folder / name, undo)
+            undo.pop_all()
     except OSError as error:
-        raise OutputError(f"cannot write {target} ({error.strerror or error}): choose another folder") from error
+        raise OutputError(f"cannot write into {folder} ({error.strerror or error}): choose another folder") from error
+
+
+def _rename(source: Path, target: Path, undo: ExitStack) -> None:
+    source.rename(target)
+    undo.callback(target.rename, source)

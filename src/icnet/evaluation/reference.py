@@ -15,6 +15,33 @@ if TYPE_CHECKING:
 
     from icnet.runtime.graph import Output
 
+BACKENDS = ("tensorflow", "jax", "torch")
+"""The values of KERAS_BACKEND that are supported; the first is the default."""
+
+
+def require_keras(extra: str) -> None:
+    """Import Keras with the backend that KERAS_BACKEND names, so that a failure comes first and in one line.
+
+    Call it before anything else imports Keras: the backend is chosen at the first import and cannot be changed after it.
+
+    Args:
+        extra: what to install of this package if Keras or its default backend is missing, such as `export`.
+
+    Raises:
+        UsageError: KERAS_BACKEND names no supported backend, or Keras or the backend cannot be imported.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up notes would bury our one-line messages
+    backend = os.environ["KERAS_BACKEND"] = os.environ.get("KERAS_BACKEND") or BACKENDS[0]
+    if backend not in BACKENDS:
+        raise UsageError(f"KERAS_BACKEND is {backend!r}: set it to one of {', '.join(BACKENDS)}, or unset it")
+    try:
+        import keras  # noqa: F401
+    except ImportError as error:
+        reason = f"no module {error.name!r}" if isinstance(error, ModuleNotFoundError) else str(error).partition("\n")[0]
+        other = backend != BACKENDS[0] and (error.name or "").partition(".")[0] != "keras"
+        cure = f"install {backend} or unset KERAS_BACKEND" if other else f"run pip install 'icnet[{extra}]'"
+        raise UsageError(f"this needs Keras with its backend {backend} ({reason}): {cure}") from error
+
 
 class KerasNetwork:
     """A Keras model that can be scored.
@@ -47,15 +74,13 @@ def keras_network(weights: Weights, size_hw: tuple[int, int] | None = None) -> K
     """Build trained weights in Keras, for `size_hw` or the spec's own input size.
 
     Raises:
-        UsageError: Keras or its backend is not installed, or the size does not fit the strides.
+        UsageError: Keras or its backend cannot be imported, or the size does not fit the strides.
         ModelError: the weights do not fit their own description.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up notes would bury our one-line messages
-    try:
-        from icnet.net.icnet import build
-        from icnet.net.weights import set_weights
-    except ModuleNotFoundError as error:
-        raise UsageError(f"this needs Keras and a backend (no module {error.name!r}): run pip install 'icnet[export]'") from error
+    require_keras("export")
+    from icnet.net.icnet import build
+    from icnet.net.weights import set_weights
+
     model = build(weights.spec, size_hw)
     set_weights(model, weights)
     return KerasNetwork(model)

@@ -1,6 +1,7 @@
 """Which files each source will become, checked before any work so that nothing is ever overwritten by accident."""
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,8 +30,9 @@ class Job:
 def plan(sources: list[Source], output: Path, *, classes_only: bool = False) -> list[Job]:
     """Name the outputs: `<stem>.png` and `<stem>_overlay.png` of a picture, `<stem>.mp4` of a video.
 
-    Folders below the argument that led to a source are kept. Where two sources would then share a name, all sources keep
-    their folders below the one that holds them all.
+    Folders below the argument that led to a source are kept. Where sources of different folders would then share a name, all
+    sources keep their folders below the one that holds them all; where sources of one folder would, these keep their suffix:
+    `a.jpg` beside `a.png` becomes `a.jpg.png` and `a.jpg_overlay.png`.
 
     Args:
         sources: from `icnet.media.sources.expand`.
@@ -38,21 +40,15 @@ def plan(sources: list[Source], output: Path, *, classes_only: bool = False) -> 
         classes_only: no overlays; a video becomes the folder `<stem>` of one class map per frame.
 
     Raises:
-        UsageError: two sources would share an output, or an output would overwrite an input or mix with older class maps.
+        UsageError: two sources would still share an output, or an output would overwrite an input or mix with older class maps.
     """
     if output.exists() and not output.is_dir():
         raise UsageError(f"{output} is a file, expected a folder for the results: choose another -o")
-    jobs = [_job(source, _stem(source, source.root, output), classes_only) for source in sources]
-    if _shared(jobs) is not None:
-        root = _common_root(sources)
-        jobs = [_job(source, _stem(source, root, output), classes_only) for source in sources]
-    if (pair := _shared(jobs)) is not None:
-        one, other, path = pair
-        raise UsageError(f"{one.source.name} and {other.source.name} would both write {path}: rename one, or segment them apart")
-    inputs = {Path(source.name).resolve(): source.name for source in sources if source.kind != "camera"}
+    jobs = _named(sources, output, classes_only)
+    inputs = {os.path.realpath(source.name): source.name for source in sources if source.kind != "camera"}
     for path in (path for job in jobs for path in job.outputs):
-        if path.resolve() in inputs:
-            raise UsageError(f"{path} would overwrite the input {inputs[path.resolve()]}: choose another folder with -o")
+        if (name := inputs.get(os.path.realpath(path))) is not None:
+            raise UsageError(f"{path} would overwrite the input {name}: choose another folder with -o")
     for job in jobs:
         if job.source.kind != "image" and job.classes is not None and job.classes.is_dir() and any(job.classes.iterdir()):
             raise UsageError(
@@ -61,12 +57,37 @@ def plan(sources: list[Source], output: Path, *, classes_only: bool = False) -> 
     return jobs
 
 
-def _stem(source: Source, root: Path, output: Path) -> Path:
-    """Path of the outputs without a suffix."""
+def _named(sources: list[Source], output: Path, classes_only: bool) -> list[Job]:
+    """Jobs that share no output, with the shortest names that allow it."""
+    root: Path | None = None
+    suffixed: set[Source] = set()
+    while True:
+        jobs = [_job(source, _stem(source, root or source.root, output, source in suffixed), classes_only) for source in sources]
+        clashes = list(_clashes(jobs))
+        if not clashes:
+            return jobs
+        if root is None and any(_folder(one) != _folder(other) for one, other, _ in clashes):
+            root = _common_root(sources)
+            continue
+        clashing = {job.source for one, other, _ in clashes for job in (one, other)}
+        if clashing <= suffixed:  # so every round adds a source, and the last one is reached
+            one, other, path = clashes[0]
+            raise UsageError(
+                f"{one.source.name} and {other.source.name} would both write {path}: rename one, or segment them apart"
+            )
+        suffixed |= clashing
+
+
+def _folder(job: Job) -> str:
+    return os.path.dirname(os.path.abspath(job.source.name))
+
+
+def _stem(source: Source, root: Path, output: Path, suffixed: bool) -> Path:
+    """Path of the outputs without their suffix; that of the source stays if `suffixed`."""
     if source.kind == "camera":
         return _unused(output / f"camera{source.name}")
     relative = Path(os.path.relpath(os.path.abspath(source.name), os.path.abspath(root)))
-    return output / relative.with_name(Path(source.name).stem)
+    return output / (relative if suffixed else relative.with_name(relative.stem))
 
 
 def _unused(stem: Path) -> Path:
@@ -96,18 +117,17 @@ def _common_root(sources: list[Source]) -> Path:
         raise UsageError("inputs on different drives have the same names: segment the drives one after the other") from error
 
 
-def _shared(jobs: list[Job]) -> tuple[Job, Job, Path] | None:
-    """Two jobs that would write the same file, or one into the folder of the other."""
+def _clashes(jobs: list[Job]) -> Iterator[tuple[Job, Job, Path]]:
+    """Every two jobs that would write the same file, or one into the folder of the other."""
     owners: dict[str, Job] = {}
     for job in jobs:
         for path in job.outputs:
             first = owners.setdefault(os.path.normcase(path), job)
             if first is not job:
-                return first, job, path
+                yield first, job, path
     for job in jobs:
         for path in job.outputs:
             for parent in path.parents:
                 owner = owners.get(os.path.normcase(parent))
                 if owner is not None:
-                    return owner, job, path
-    return None
+                    yield owner, job, path

@@ -17,6 +17,9 @@ import numpy as np
 from icnet.base.errors import InputError
 from icnet.media.sources import READABLE
 
+_USUAL_RATE = Fraction(30)
+"""Frames per second of a camera whose driver does not know its own."""
+
 
 def read_image(path: Path) -> np.ndarray:
     """Read a picture by its content, whatever its suffix; the orientation that a camera noted (EXIF) is applied.
@@ -129,11 +132,16 @@ class Camera(contextlib.AbstractContextManager["Camera"]):
             InputError: there is no such camera, or it is in use.
         """
         self._number, self._stop, self._seconds = number, stop, seconds
-        with _native_messages_dropped():
-            self._capture = cv2.VideoCapture(number)
+        try:
+            with _native_messages_dropped():
+                self._capture = cv2.VideoCapture(number)
+        except cv2.error as error:
+            raise InputError(f"cannot open camera {number}: OpenCV refuses this number; try another one") from error
         if not self._capture.isOpened():
             raise InputError(f"cannot open camera {number}: none is connected under this number, or another program uses it")
-        self.rate = Fraction(self._capture.get(cv2.CAP_PROP_FPS) or 30).limit_denominator(1000)
+        told = self._capture.get(cv2.CAP_PROP_FPS)
+        # Drivers that do not know tell 0, -1, nan or nonsense; a comparison with nan is false.
+        self.rate = Fraction(told).limit_denominator(1000) if 1 <= told <= 1000 else _USUAL_RATE
         self.length = None if seconds is None else round(seconds * self.rate) or None
 
     def __exit__(self, *_: object) -> None:

@@ -37,7 +37,7 @@ def write_png(path: Path, image: np.ndarray) -> None:
     """
     _, data = cv2.imencode(".png", image)  # cv2.imwrite cannot open every file name on every system
     with replacing(path) as temporary:
-        data.tofile(temporary)
+        temporary.write_bytes(data.tobytes())
 
 
 class VideoWriter:

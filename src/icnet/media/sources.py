@@ -33,6 +33,9 @@ VIDEO_SUFFIXES = frozenset(
 )
 READABLE = "expected pictures (.png, .jpg, ...) or videos (.mp4, .mkv, ...)"
 
+_CAMERA_DIGITS = 2
+"""OpenCV takes the hundreds of a larger camera number for the code of a driver."""
+
 Kind = Literal["image", "video", "camera"]
 
 
@@ -52,19 +55,24 @@ def expand(inputs: list[str], *, skip: Path | None = None) -> list[Source]:
 
     Args:
         inputs: paths of files and folders (searched recursively), patterns with `*`, `?`, `[...]` and `**`, camera numbers.
-        skip: a folder of results that is not searched when it lies inside an input folder.
+            What exists is a path first: beside a folder `1`, camera 1 is `01`.
+        skip: a folder of results that is not searched when it lies inside an input folder or the folder of a pattern.
 
     Returns:
         The sources in the order of `inputs`, each file once; files of a folder or pattern are sorted by name.
 
     Raises:
-        UsageError: nothing was given, or an argument leads to no source.
+        UsageError: nothing was given, or an argument leads to no source or cannot be looked at.
     """
     if not inputs:
         raise UsageError("no input: give an image, a folder, a pattern, a video or a camera number")
     found: dict[str, Source] = {}
     for given in inputs:
-        for source in _find(given, skip):
+        try:
+            sources = _find(given, skip)
+        except OSError as error:
+            raise UsageError(f"cannot look for {given}: {error.strerror or error}; give a name that can be read") from error
+        for source in sources:
             identity = f"camera {source.name}" if source.kind == "camera" else os.path.abspath(source.name)
             found.setdefault(identity, source)
     return list(found.values())
@@ -72,15 +80,21 @@ def expand(inputs: list[str], *, skip: Path | None = None) -> list[Source]:
 
 def _find(given: str, skip: Path | None) -> list[Source]:
     path = Path(given)
-    if given.isdecimal():
-        return [Source(str(int(given)), "camera")]
     if given and path.is_dir():  # Path("") would be the current folder
-        return _in_folder(path, skip) or _nothing(f"no picture or video in the folder {given}")
+        return _in_folder(path, _inside(path, skip)) or _nothing(f"no picture or video in the folder {given}")
     if given and path.exists():
         return [Source(given, _kind(path) or _kind_by_content(path), path.parent)]
+    if given.isdecimal():
+        return [_camera(given)]
     if glob.has_magic(given):
         return _matching(given, skip) or _nothing(f"no picture or video matches {given}")
     raise UsageError(f"no such file or folder: {given or 'an empty name'}; {READABLE}")
+
+
+def _camera(given: str) -> Source:
+    if len(given) > _CAMERA_DIGITS:
+        raise UsageError(f"no such file or folder: {given}; a camera's number has one or two digits, other numbers must be names")
+    return Source(str(int(given)), "camera")
 
 
 def _nothing(what: str) -> list[Source]:
@@ -96,17 +110,25 @@ def _kind_by_content(path: Path) -> Kind:
     return "image" if cv2.haveImageReader(str(path)) else "video"
 
 
-def _in_folder(folder: Path, skip: Path | None) -> list[Source]:
-    """Pictures and videos below `folder`, without hidden files and without results of an earlier run."""
-    skipped = skip.resolve() if skip is not None else None
+def _inside(folder: Path, skip: Path | None) -> Path | None:
+    """The real path of `skip` if it lies inside `folder`; elsewhere, what is found there is what the user asked for."""
+    real = None if skip is None else Path(os.path.realpath(skip))
+    return real if real is not None and Path(os.path.realpath(folder)) in real.parents else None
+
+
+def _is_result(path: Path, results: Path | None) -> bool:
+    return results is not None and results in Path(os.path.realpath(path)).parents
+
+
+def _in_folder(folder: Path, results: Path | None) -> list[Source]:
+    """Pictures and videos below `folder`, without hidden files and what lies in `results`, from an earlier run."""
     sources = []
     for path in sorted(folder.rglob("*")):
         kind = _kind(path)
         if kind is None or not path.is_file() or any(part.startswith(".") for part in path.relative_to(folder).parts):
             continue
-        if skipped is not None and skipped != folder.resolve() and skipped in path.resolve().parents:
-            continue
-        sources.append(Source(str(path), kind, folder))
+        if not _is_result(path, results):
+            sources.append(Source(str(path), kind, folder))
     return sources
 
 
@@ -114,11 +136,12 @@ def _matching(pattern: str, skip: Path | None) -> list[Source]:
     parts = Path(pattern).parts
     fixed = next(index for index, part in enumerate(parts) if glob.has_magic(part))
     root = Path(*parts[:fixed])
+    results = _inside(root, skip)
     sources = []
     for match in sorted(glob.glob(pattern, recursive=True)):
         path = Path(match)
         if path.is_dir():  # "drives/*" means what is in those folders; "**" lists the files of a folder a second time
-            sources += [Source(source.name, source.kind, root) for source in _in_folder(path, skip)]
-        elif (kind := _kind(path)) is not None:
+            sources += [Source(source.name, source.kind, root) for source in _in_folder(path, results)]
+        elif (kind := _kind(path)) is not None and not _is_result(path, results):
             sources.append(Source(match, kind, root))
     return sources

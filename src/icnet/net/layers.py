@@ -1,6 +1,5 @@
 """The `Ops` of `icnet.base.network` as Keras layers."""
 
-import keras
 import numpy as np
 from keras import layers, ops
 
@@ -8,7 +7,6 @@ from icnet.base.network import BN_EPSILON
 from icnet.base.resample import bilinear_matrix, pooling_matrix
 
 
-@keras.saving.register_keras_serializable("icnet")
 class Resize(layers.Layer):
     """Bilinear resize of (N, H, W, C) to a fixed size: half-pixel centres, no anti-aliasing."""
 
@@ -22,11 +20,7 @@ class Resize(layers.Layer):
     def compute_output_shape(self, shape):
         return (shape[0], *self.size_hw, shape[3])
 
-    def get_config(self):
-        return {**super().get_config(), "size_hw": self.size_hw}
 
-
-@keras.saving.register_keras_serializable("icnet")
 class PyramidLevel(layers.Layer):
     """Average over a grid of `bins` x `bins` cells and resize back, as one matrix product along each axis."""
 
@@ -45,9 +39,6 @@ class PyramidLevel(layers.Layer):
 
     def compute_output_shape(self, shape):
         return shape
-
-    def get_config(self):
-        return {**super().get_config(), "bins": self.bins}
 
 
 class KerasOps:

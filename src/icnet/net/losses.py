@@ -1,4 +1,4 @@
-"""The cascade loss of ICNet: class-weighted cross-entropy at three scales, void ignored."""
+"""The loss of each of ICNet's three heads: class-weighted cross-entropy, void ignored."""
 
 import keras
 import numpy as np
@@ -6,11 +6,8 @@ from keras import ops
 
 from icnet.base.classes import NAMES, SCORED, VOID
 
-CASCADE = (1.0, 0.4, 0.16)
-"""Weights of the losses at 1/4, 1/8 and 1/16 of the input size (ICNet paper, section 3.4, in its order of branches)."""
 
-
-def class_weights(counts: np.ndarray, offset: float = 1.02) -> np.ndarray:
+def class_weights(counts: np.ndarray, offset: float) -> np.ndarray:
     """ENet's class weights 1 / ln(offset + share): Paszke et al., arXiv 1606.02147, section 4.
 
     Args:
@@ -59,9 +56,3 @@ class PixelCrossEntropy(keras.losses.Loss):
         targets = soft_targets(ops.cast(y_true, "int32"), stride) * self.weights
         entropy = -ops.sum(targets * ops.log_softmax(ops.cast(y_pred, "float32"), axis=-1))
         return entropy / ops.maximum(ops.sum(targets), 1e-6)
-
-
-def cascade_loss(labels, logits: list, weights: np.ndarray, cascade: tuple[float, ...] = CASCADE):
-    """Sum of the losses at all scales, as a scalar; see `PixelCrossEntropy`."""
-    loss = PixelCrossEntropy(weights)
-    return sum(factor * loss.call(labels, head) for factor, head in zip(cascade, logits, strict=True))

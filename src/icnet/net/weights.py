@@ -11,8 +11,18 @@ _NORM_VARIABLES = {"gamma": "gamma", "beta": "beta", "mean": "moving_mean", "var
 
 
 def _variables(model: keras.Model, spec: IcnetSpec) -> dict[str, keras.Variable]:
-    """Tensor name of the weight file to the model's variable, for every layer that the model has."""
+    """Tensor name of the weight file to the model's variable, for every layer that the model has.
+
+    Raises:
+        ModelError: the model has convolutions that `spec` lacks, or the other way round.
+    """
     layers = {layer.name: layer for layer in model.layers}
+    inside = {name for name, layer in layers.items() if isinstance(layer, keras.layers.Conv2D)}
+    expected = {name.rsplit("/", 1)[0] for name in expected_shapes(spec, auxiliary=any("auxiliary" in name for name in inside))}
+    if inside != expected:
+        raise ModelError(
+            f"the network and the weights differ in {', '.join(sorted(inside ^ expected))}: they do not belong together"
+        )
     found = {}
     for name in expected_shapes(spec, auxiliary=True):
         conv, part = name.rsplit("/", 1)

@@ -104,14 +104,14 @@ def check_contract(network: ov.Model, path: Path) -> tuple[Output, tuple[int, in
     """
     names = sorted(name for port in network.outputs for name in port.get_names())
     outputs = [name for name in OUTPUTS if name in names]
-    shape = network.inputs[0].partial_shape
-    if len(network.inputs) != 1 or INPUT not in network.inputs[0].get_names() or shape.is_dynamic or shape.rank.get_length() != 4:
+    taken = [port for port in network.inputs if INPUT in port.get_names() and port.partial_shape.is_static]
+    if len(network.inputs) != 1 or not taken or len(taken[0].shape) != 4:
         inputs = [f"{'/'.join(sorted(port.get_names())) or 'unnamed'} {port.partial_shape}" for port in network.inputs]
         raise ModelError(f"{path} has the inputs {', '.join(inputs) or 'none'}: {_CONTRACT}")
     if len(network.outputs) != 1 or len(outputs) != 1:
         raise ModelError(f"{path} has the outputs {', '.join(names) or 'without names'}: {_CONTRACT}")
-    batch, height, width, channels = (int(side) for side in shape.to_shape())
-    rank, expected = network.outputs[0].partial_shape.rank.get_length(), 3 if outputs[0] == "index" else 4
-    if (batch, channels, rank) != (1, 3, expected):
-        raise ModelError(f"{path} maps {shape} to {network.outputs[0].partial_shape}: {_CONTRACT}")
+    batch, height, width, channels = (int(side) for side in taken[0].shape)
+    given, expected = network.outputs[0].partial_shape, 3 if outputs[0] == "index" else 4
+    if (batch, channels) != (1, 3) or given.rank.is_dynamic or given.rank.get_length() != expected:
+        raise ModelError(f"{path} maps {taken[0].partial_shape} to {given}: {_CONTRACT}")
     return outputs[0], (height, width)

@@ -52,7 +52,7 @@ def model_facts(model: str) -> Facts:
         model: a published name (its weights need not be bundled), a `.safetensors` or an `.xml` path.
 
     Raises:
-        ModelError: there is no such model, or its file is damaged.
+        ModelError: there is no such model, its file is damaged, or an IR does not take and give what this project's do.
     """
     if Path(model).suffix == ".xml":
         return _ir_facts(Path(model))
@@ -89,15 +89,22 @@ def _facts(name: str, convs: list[ConvShape], zeros: int | None, files: list[Pat
 
 
 def _ir_facts(path: Path) -> Facts:
-    from icnet.runtime.engine import read_ir
+    from icnet.runtime.engine import check_contract, read_ir
 
     network = read_ir(path)
+    check_contract(network, path)
     convs, zeros = [], 0
     for node in network.get_ordered_ops():
         if node.get_type_name() == "Convolution":
-            kernel = _constant(node.input_value(1).get_node())
-            outputs, inputs, height, width = kernel.shape
-            _, _, *out_hw = node.output(0).shape
+            try:
+                kernel = _constant(node.input_value(1).get_node())
+                outputs, inputs, height, width = kernel.shape
+                _, _, *out_hw = node.output(0).shape
+            except (RuntimeError, ValueError) as error:  # a kernel that is computed or not 2-D, or a size that is not fixed
+                raise ModelError(
+                    f"{path} has a convolution that cannot be counted, {node.get_friendly_name()}: "
+                    "expected a model exported by icnet"
+                ) from error
             shape = (height, width, inputs, outputs)
             convs.append(ConvShape(node.get_friendly_name(), shape, prod(shape) * prod(out_hw)))
             zeros += _zeros(kernel)

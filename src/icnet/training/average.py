@@ -39,7 +39,7 @@ class WeightAverage:
         trained = [ops.convert_to_numpy(variable).copy() for variable in self._variables]
         try:
             for variable, average in zip(self._variables, self.values, strict=True):
-                variable.assign(average.value)
+                variable.assign(ops.copy(average.value))  # JAX gives a shared buffer away with the next step
             yield
         finally:
             for variable, value in zip(self._variables, trained, strict=True):

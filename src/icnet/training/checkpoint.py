@@ -55,11 +55,19 @@ def load_checkpoint(path: Path, state: dict[str, keras.Variable], identity: dict
         progress, saved = Progress(**json.loads(header["progress"])), json.loads(header["identity"])
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{path} is not a readable checkpoint ({error}): start a new run in another folder") from error
-    different = [key for key, value in json.loads(json.dumps(identity)).items() if saved.get(key) != value]
+    different = _differences(saved, json.loads(json.dumps(identity)))
     if different:
-        raise ModelError(f"{path} belongs to a run with another {', '.join(different)}: use the same options, or another folder")
+        raise ModelError(f"{path} belongs to a run with other options: {', '.join(different)}; use the same, or another folder")
     if {name: tuple(variable.shape) for name, variable in state.items()} != {name: t.shape for name, t in tensors.items()}:
         raise ModelError(f"{path} does not fit the network: start a new run in another folder")
     for name, variable in state.items():
         variable.assign(tensors[name])
     return progress
+
+
+def _differences(saved: Any, given: Any, name: str = "") -> list[str]:
+    """What differs between two JSON values, as `name was X, is Y`."""
+    if isinstance(saved, dict) and isinstance(given, dict):
+        keys = sorted(saved.keys() | given.keys())
+        return [line for key in keys for line in _differences(saved.get(key), given.get(key), f"{name}.{key}".strip("."))]
+    return [] if saved == given else [f"{name} was {saved}, is {given}"]

@@ -1,6 +1,7 @@
 """What a run reports: a CSV line per epoch, and TensorBoard events."""
 
 import csv
+import io
 import time
 from pathlib import Path
 
@@ -8,18 +9,28 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
+from icnet.base.files import write_bytes
+
+CSV = "log.csv"
+"""Name of the table in a run's folder."""
+
 COLUMNS = ("epoch", "step", "minutes", "images_per_second", "learning_rate", "loss", "miou_strict", "miou_omz")
 
 
 class TrainingLog:
     """Appends to `log.csv` and to TensorBoard event files in one folder; needs no TensorFlow."""
 
-    def __init__(self, folder: Path):
-        """Open the logs in `folder`; lines of an earlier part of the run stay."""
-        folder.mkdir(parents=True, exist_ok=True)
-        self._csv = folder / "log.csv"
-        if not self._csv.exists():
-            self._append(COLUMNS)
+    def __init__(self, folder: Path, step: int):
+        """Open the logs in `folder` to go on after `step`; lines of an earlier part of the run up to it stay."""
+        self._csv = folder / CSV
+        rows: list[list[str]] = []
+        if self._csv.exists():
+            with self._csv.open(newline="") as file:
+                _, *rows = csv.reader(file)
+        kept = [row for row in rows if int(row[COLUMNS.index("step")]) <= step]  # later ones will be done again
+        text = io.StringIO()
+        csv.writer(text).writerows([COLUMNS, *kept])
+        write_bytes(self._csv, text.getvalue().encode())
         self._events = EventFileWriter(str(folder / "tensorboard"))
 
     def _append(self, row) -> None:

@@ -1,6 +1,7 @@
 """The training loop: steps, moving average, validation, checkpoints, budget."""
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,13 +11,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from icnet.base.classes import NAMES
-from icnet.base.errors import UsageError
+from icnet.base.errors import TrainingError, UsageError
 from icnet.base.metrics import Scores
 from icnet.base.spec import IcnetSpec
 from icnet.base.weights import Weights, save_weights
 from icnet.data.batches import Batches, BatchOptions
 from icnet.data.sample import Dataset
+from icnet.data.survey import survey
 from icnet.evaluation.accuracy import evaluate
 from icnet.evaluation.reference import KerasNetwork
 from icnet.net.icnet import build
@@ -25,7 +26,7 @@ from icnet.net.losses import PixelCrossEntropy, class_weights
 from icnet.net.weights import get_weights, set_weights
 from icnet.training.average import WeightAverage
 from icnet.training.checkpoint import Progress, load_checkpoint, save_checkpoint
-from icnet.training.log import TrainingLog
+from icnet.training.log import CSV, TrainingLog
 from icnet.training.recipe import Recipe, learning_rate
 
 
@@ -37,7 +38,7 @@ class RunOptions:
     """Stop cleanly and save after this much time."""
     resume: bool = False
     """Go on from the checkpoint in the folder, if there is one."""
-    validate_every: int = 5
+    validate_every: int = 8
     """Epochs between validations; the last epoch is always validated."""
     save_minutes: float = 5.0
     """Time between checkpoints."""
@@ -50,14 +51,6 @@ class StepReport:
     step: int
     total_steps: int
     loss: float
-
-
-def count_classes(dataset: Dataset) -> np.ndarray:
-    """Labelled pixels per class over a whole dataset, (12,) int64."""
-    return sum(
-        (np.bincount(dataset[index].labels.ravel(), minlength=len(NAMES)) for index in range(len(dataset))),
-        start=np.zeros(len(NAMES), np.int64),
-    )
 
 
 class _Clock:
@@ -118,7 +111,8 @@ class Trainer:
         self._scored = KerasNetwork(build(spec, ops=shared))  # the same weights on whole images
         if initial is not None:
             set_weights(self.model, initial)
-        self._compile(class_weights(count_classes(train), recipe.class_weight_offset))
+        self._survey = survey(train)
+        self._compile(class_weights(self._survey.counts, recipe.class_weight_offset))
         self.progress = Progress()
         self.checkpoint = folder / "checkpoint.safetensors"
 
@@ -138,7 +132,7 @@ class Trainer:
         """What a checkpoint must agree on; the number of epochs may change, the learning rate then follows the new one."""
         recipe = self.recipe.to_dict()
         del recipe["epochs"]
-        return {"spec": self.spec.to_dict(), "recipe": recipe}
+        return {"network": self.spec.to_dict(), "recipe": recipe, "training data": self._survey.digest}
 
     def _state(self) -> dict[str, keras.Variable]:
         """Every variable of the run by a name that is the same in the next process."""
@@ -167,30 +161,31 @@ class Trainer:
         Raises:
             UsageError: the folder holds a run and `resume` is not set.
             ModelError: the checkpoint to resume from does not fit.
+            TrainingError: the loss is no longer finite; the last checkpoint stays.
         """
         options = options or RunOptions()
-        if self.checkpoint.exists():
-            if not options.resume:
-                raise UsageError(f"{self.folder} already holds a run: add --resume to go on with it, or choose another folder")
-            self.progress = load_checkpoint(self.checkpoint, self._state(), self._identity())
-        log = TrainingLog(self.folder)
+        self._open(resume=options.resume)
+        log = TrainingLog(self.folder, self.progress.step)
         stream = self.batches.stream(self.progress.step)
         clock = _Clock(self.progress)
         try:
             while self.progress.step < self.total_steps:
-                loss = self.train_step(*next(stream))
+                loss, validated = self.train_step(*next(stream)), False
                 self.progress = dataclasses.replace(self.progress, seconds=clock.total())
                 clock.losses.append(loss)
                 go_on = on_step(StepReport(self.progress.step, self.total_steps, loss))
                 over = options.max_minutes is not None and clock.elapsed() >= options.max_minutes * 60
                 last = over or not go_on or self.progress.step == self.total_steps
+                if last:
+                    self._save_checkpoint()  # nothing may be lost if the validation is interrupted
                 if last or self.progress.step % self.batches.per_epoch == 0:
                     values = self._end_of_epoch(clock, options, last=last)
                     log.write(self.progress.step, values)
                     on_epoch(values)
                     clock.restart(self.progress.step)
-                if last or clock.since_saved() >= options.save_minutes * 60:
-                    save_checkpoint(self.checkpoint, self._state(), self.progress, self._identity())
+                    validated = "miou_strict" in values
+                if validated or clock.since_saved() >= options.save_minutes * 60:
+                    self._save_checkpoint()
                     clock.saved = time.monotonic()
                 if last:
                     break
@@ -198,6 +193,18 @@ class Trainer:
             stream.close()
             log.close()
         return self.progress
+
+    def _open(self, *, resume: bool) -> None:
+        """Claim the folder for a new run, or go on with the one in it."""
+        if resume:
+            if not self.checkpoint.exists():
+                raise UsageError(f"{self.folder} holds no run to resume: leave out --resume to start one there")
+            self.progress = load_checkpoint(self.checkpoint, self._state(), self._identity())
+        elif any((self.folder / name).exists() for name in (self.checkpoint.name, CSV, "best.safetensors")):
+            raise UsageError(f"{self.folder} already holds a run: add --resume to go on with it, or choose another folder")
+
+    def _save_checkpoint(self) -> None:
+        save_checkpoint(self.checkpoint, self._state(), self.progress, self._identity())
 
     def _end_of_epoch(self, clock: "_Clock", options: RunOptions, *, last: bool) -> dict[str, float]:
         """What the log gets; validates if it is time to."""
@@ -219,9 +226,12 @@ class Trainer:
         self.model.optimizer.learning_rate = learning_rate(self.recipe, self.progress.step, self.total_steps)
         self.model.reset_metrics()  # Keras would report the mean over all steps so far
         logs = self.model.train_on_batch(images, [labels] * len(self.recipe.cascade), return_dict=True)
+        loss = float(logs["loss"])
+        if not math.isfinite(loss):
+            raise TrainingError(f"the loss became {loss} at step {self.progress.step + 1}: start anew with a lower learning rate")
         self.progress = dataclasses.replace(self.progress, step=self.progress.step + 1)
         self.average.update(self.progress.step)
-        return float(logs["loss"])
+        return loss
 
     def validate(self, *, keep: bool = False) -> Scores:
         """Score the averaged weights on the validation split by the accuracy protocol and save them if they are the best.

@@ -1,0 +1,92 @@
+import json
+import threading
+
+import cv2
+import pytest
+
+from icnet.base import spec
+from icnet.base.weights import load_weights
+from icnet.cli import run
+
+
+@pytest.fixture
+def camvid(tmp_path, blocks):
+    """A small labelled set in CamVid's layout."""
+    root = tmp_path / "camvid"
+    for split, count, seed in (("train", 4, 0), ("val", 2, 9)):
+        (root / split).mkdir(parents=True)
+        (root / f"{split}annot").mkdir()
+        dataset = blocks(count, seed=seed)
+        lines = []
+        for index in range(count):
+            name = f"{index}.png"
+            cv2.imwrite(str(root / split / name), dataset[index].image)
+            cv2.imwrite(str(root / f"{split}annot" / name), dataset[index].labels)
+            lines.append(f"/SegNet/CamVid/{split}/{name} /SegNet/CamVid/{split}annot/{name}")
+        (root / f"{split}.txt").write_text("\n".join(lines))
+    return root
+
+
+@pytest.fixture
+def arguments(camvid, tmp_path, tiny, monkeypatch):
+    monkeypatch.setitem(spec.PRESETS, "tiny", tiny)
+    common = ["train", "--data", str(camvid), "--out", str(tmp_path / "run"), "--model", "tiny"]
+    return [*common, "--batch-size", "2", "--crop", "64x96", "--epochs", "3", "--json"]
+
+
+def test_train_stop_and_resume(arguments, tmp_path, capsys):
+    assert run([*arguments, "--max-minutes", "0"]) == 0
+    first = json.loads(capsys.readouterr().out)
+    assert (first["finished"], first["step"], first["total_steps"]) == (False, 1, 6)
+    assert run([*arguments, "--resume"]) == 0
+    out, err = capsys.readouterr()
+    last = json.loads(out)
+    assert (last["finished"], last["step"]) == (True, 6)
+    assert "miou_strict" in err
+    assert load_weights(tmp_path / "run" / "best.safetensors").about["recipe"]["crop_hw"] == [64, 96]
+
+
+def test_interrupted_it_saves(arguments, tmp_path, capsys, monkeypatch):
+    class Pressed(threading.Event):
+        """Ctrl-C was pressed already."""
+
+        def is_set(self):
+            return True
+
+    monkeypatch.setattr(threading, "Event", Pressed)
+    assert run(arguments) == 0
+    assert json.loads(capsys.readouterr().out)["step"] == 1
+    assert (tmp_path / "run" / "checkpoint.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("extra", "text"),
+    [
+        (["--crop", "64"], "--crop '64' is no size: write height x width"),
+        (["--crop", "60x96"], "input size 60x96"),
+        (["--model", "huge"], "unknown model 'huge'"),
+        (["--data", ""], "no training data"),
+        (["--data", "nowhere"], "no train.txt in nowhere"),
+        (["--initial", "none.safetensors"], "no weight file at none.safetensors"),
+        (["--resume"], "holds no run to resume"),
+        (["--epochs", "0"], "--epochs"),
+    ],
+)
+def test_mistakes_are_one_line(arguments, capsys, extra, text):
+    assert run([*arguments, *extra]) == 2
+    out, err = capsys.readouterr()
+    assert text in err.splitlines()[-1]
+    assert out == ""
+
+
+def test_an_output_that_is_a_file(arguments, tmp_path, capsys):
+    (tmp_path / "run").write_text("")
+    assert run(arguments) == 2
+    assert "cannot write" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_show_recipe_needs_no_data(capsys):
+    assert run(["train", "--show-recipe", "--learning-rate", "0.5"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["recipe"]["learning_rate"] == 0.5
+    assert document["recipe"]["epochs"] == 64
