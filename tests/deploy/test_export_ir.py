@@ -131,7 +131,7 @@ def corrupted(weights):
 
 def test_refuses_a_corrupted_kernel(weights, frames, tmp_path, monkeypatch):
     right = exporter.openvino_model
-    monkeypatch.setattr(exporter, "openvino_model", lambda weights, output: right(corrupted(weights), output=output))
+    monkeypatch.setattr(exporter, "openvino_model", lambda weights, **options: right(corrupted(weights), **options))
     with pytest.raises(ModelError, match="nothing was exported"):
         export(weights, tmp_path / "models", frames, options=FP32)
     assert not list(tmp_path.iterdir()), "nothing may be left behind"
@@ -139,7 +139,7 @@ def test_refuses_a_corrupted_kernel(weights, frames, tmp_path, monkeypatch):
 
 def test_keeps_an_empty_folder_of_the_user(weights, frames, tmp_path, monkeypatch):
     right = exporter.openvino_model
-    monkeypatch.setattr(exporter, "openvino_model", lambda weights, output: right(corrupted(weights), output=output))
+    monkeypatch.setattr(exporter, "openvino_model", lambda weights, **options: right(corrupted(weights), **options))
     with pytest.raises(ModelError, match="nothing was exported"):
         export(weights, tmp_path, frames, options=FP32)
     assert tmp_path.is_dir()
@@ -158,7 +158,9 @@ def test_missing_yaml_is_told_before_any_work(weights, frames, tmp_path, monkeyp
 def test_refuses_a_fault_in_the_soft_ir_only(weights, frames, tmp_path, monkeypatch):
     right = exporter.openvino_model
     monkeypatch.setattr(
-        exporter, "openvino_model", lambda given, output: right(corrupted(given) if output == "soft" else given, output=output)
+        exporter,
+        "openvino_model",
+        lambda given, **options: right(corrupted(given) if options["output"] == "soft" else given, **options),
     )
     with pytest.raises(ModelError, match="output soft"):
         export(weights, tmp_path / "models", frames, options=FP32)

@@ -98,3 +98,15 @@ def test_dense_network_has_the_published_kernel_weights():
 def test_refuses_a_size_that_does_not_fit(weights):
     with pytest.raises(UsageError, match="80x112"):
         openvino_model(weights, size_hw=(90, 112))
+
+
+def test_half_precision_loses_nothing_of_kernels_that_are_stored_in_half(weights):
+    tensors = {name: array.astype(np.float16).astype(np.float32) for name, array in weights.tensors.items()}
+    stored = Weights(SPEC, tensors)
+    half, full = openvino_model(stored, half=True), openvino_model(stored)
+    kernels = [node for node in half.get_ordered_ops() if node.get_friendly_name().endswith("/kernel")]
+    assert kernels
+    assert all(node.get_element_type() == ov.Type.f16 for node in kernels)
+    expected = run(full, picture(SPEC.size_hw))
+    assert expected.std() > 1
+    np.testing.assert_allclose(run(half, picture(SPEC.size_hw)), expected, atol=1e-3, rtol=1e-5)

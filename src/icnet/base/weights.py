@@ -35,25 +35,33 @@ class Weights:
 
 @dataclass(frozen=True)
 class FoldedConv:
-    """A convolution with its batch normalisation multiplied in."""
+    """A convolution and the affine map that is left of its batch normalisation."""
 
-    kernel: np.ndarray
-    """(height, width, in, out) float32."""
+    stored: np.ndarray
+    """(height, width, in, out) float32: the kernel of the weight file."""
+    scale: np.ndarray
+    """(out,) float32, to multiply the output with."""
     bias: np.ndarray
-    """(out,) float32."""
+    """(out,) float32, to add after that."""
+
+    @property
+    def kernel(self) -> np.ndarray:
+        """(height, width, in, out) float32 kernel with the scale multiplied in; its zeros are those of the file."""
+        return self.stored * self.scale
 
 
 def fold(weights: Weights) -> dict[str, FoldedConv]:
-    """Fold batch normalisation into kernels and biases; zeros of a kernel stay zeros."""
+    """Turn batch normalisation into a scale and a bias of each convolution."""
     folded = {}
     for conv in convolutions(weights.spec):
         kernel = weights.tensors[f"{conv.name}/kernel"]
         bias = weights.tensors.get(f"{conv.name}/bias")
+        scale = np.ones(kernel.shape[3], np.float32)
         if bias is None:
             gamma, beta, mean, variance = (weights.tensors[f"{conv.name}/{part}"] for part in _NORM)
             scale = gamma / np.sqrt(variance + BN_EPSILON)
-            kernel, bias = kernel * scale, beta - mean * scale
-        folded[conv.name] = FoldedConv(kernel.astype(np.float32), bias.astype(np.float32))
+            bias = beta - mean * scale
+        folded[conv.name] = FoldedConv(kernel, scale.astype(np.float32), bias.astype(np.float32))
     return folded
 
 
@@ -65,7 +73,8 @@ def random_weights(spec: IcnetSpec, seed: int = 0) -> Weights:
         part = name.rsplit("/", 1)[1]
         if part == "kernel":
             fan_in = shape[0] * shape[1] * shape[2]
-            tensors[name] = generator.standard_normal(shape, dtype=np.float32) * np.float32(np.sqrt(2 / fan_in))
+            values = generator.standard_normal(shape, dtype=np.float32) * np.float32(np.sqrt(2 / fan_in))
+            tensors[name] = values.astype(np.float16).astype(np.float32)  # as a weight file holds them
         else:
             tensors[name] = np.full(shape, 1 if part in ("gamma", "variance") else 0, np.float32)
     return Weights(spec, tensors, {"trained": False})

@@ -61,7 +61,7 @@ class ExportedIr:
     """Share of the compared pixels whose class differs from Keras."""
 
 
-def save_ir(model: ov.Model, path: Path, precision: Precision) -> None:
+def save_ir(model: ov.Model, path: Path) -> None:
     """Write `.xml` and `.bin` with the facts that Model API needs.
 
     Raises:
@@ -71,7 +71,7 @@ def save_ir(model: ov.Model, path: Path, precision: Precision) -> None:
         model.set_rt_info(value, ["model_info", key])
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        ov.save_model(model, path, compress_to_fp16=precision == "fp16")
+        ov.save_model(model, path, compress_to_fp16=False)  # the graph says what is half
     except (OSError, RuntimeError) as error:
         raise OutputError(f"cannot write {path} ({error}): choose another place or free some space") from error
 
@@ -135,11 +135,10 @@ def export(
     written = []
     with _staging(folder) as stage:
         for output, name in names.items():
-            model = openvino_model(weights, output=output)
             for precision in dict.fromkeys(options.precisions):
                 report(f"writing and comparing {output} {precision}")
                 part = omz.ir_path(name, precision)
-                save_ir(model, stage / part, precision)
+                save_ir(openvino_model(weights, output=output, half=precision == "fp16"), stage / part)
                 changed = changed_share(Engine(stage / part), frames, expected)
                 _check_change(changed, output, precision)
                 written.append(ExportedIr(folder / part, output, precision, changed))
