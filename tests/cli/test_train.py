@@ -1,5 +1,6 @@
 import json
-import threading
+import os
+import signal
 
 import cv2
 import pytest
@@ -46,14 +47,16 @@ def test_train_stop_and_resume(arguments, tmp_path, capsys):
     assert load_weights(tmp_path / "run" / "best.safetensors").about["recipe"]["crop_hw"] == [64, 96]
 
 
-def test_interrupted_it_saves(arguments, tmp_path, capsys, monkeypatch):
-    class Pressed(threading.Event):
-        """Ctrl-C was pressed already."""
+def test_ctrl_c_stops_cleanly_and_saves(arguments, tmp_path, capsys, monkeypatch):
+    from icnet.training.trainer import Trainer
 
-        def is_set(self):
-            return True
+    step = Trainer.train_step
 
-    monkeypatch.setattr(threading, "Event", Pressed)
+    def interrupted(self, images, labels):
+        os.kill(os.getpid(), signal.SIGINT)
+        return step(self, images, labels)
+
+    monkeypatch.setattr(Trainer, "train_step", interrupted)
     assert run(arguments) == 0
     assert json.loads(capsys.readouterr().out)["step"] == 1
     assert (tmp_path / "run" / "checkpoint.safetensors").exists()

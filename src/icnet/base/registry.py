@@ -9,7 +9,9 @@ from icnet.base.weights import Weights, load_weights
 FOLDER = Path(__file__).resolve().parent.parent / "weights"
 """Where the bundled weight files and their model cards lie."""
 
-SHA256: dict[str, str] = {}
+SHA256: dict[str, str] = {
+    "icnet-camvid-ava-compact-60-0001": "ff25bb933de9dd8142e43ed7364fc45ea0ac601deaeff00fb67280f15f420edb",
+}
 """Bundled model name to the SHA-256 of `<FOLDER>/<name>.safetensors`, checked at every load."""
 
 
