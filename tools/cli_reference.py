@@ -1,0 +1,42 @@
+#!/usr/bin/env python3
+"""Write docs/cli.md from the commands themselves.
+
+usage: python tools/cli_reference.py
+"""
+
+import inspect
+from pathlib import Path
+
+import typer
+
+from icnet.cli import app
+
+TARGET = Path(__file__).resolve().parents[1] / "docs" / "cli.md"
+
+
+def reference() -> str:
+    """The whole page."""
+    lines = ["# Command line", "", "Made by `tools/cli_reference.py`; change the commands, not this page.", ""]
+    lines += [
+        "Exit codes: 0 done; 1 some inputs failed, the report names them; 2 wrong usage or nothing done; 130 interrupted.",
+        "",
+    ]
+    for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
+        lines += [f"## icnet {name}", "", inspect.cleandoc(command.help or ""), "", "| | |", "|---|---|"]
+        for parameter in command.params:
+            shown = ", ".join(f"`{option}`" for option in parameter.opts) if parameter.opts[0].startswith("-") else ""
+            label = shown or f"`{parameter.metavar or parameter.name}`"
+            lines.append(f"| {label} | {getattr(parameter, 'help', '') or ''}{_default(parameter)} |".replace("[MODEL]", "MODEL"))
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _default(parameter) -> str:
+    value = parameter.default
+    if getattr(parameter, "is_flag", False) or callable(value) or isinstance(value, (list, tuple)):
+        return ""
+    return "" if value in (None, "", Ellipsis) or parameter.required else f" Default: `{getattr(value, 'value', value)}`."
+
+
+if __name__ == "__main__":
+    TARGET.write_text(reference(), encoding="utf-8")
