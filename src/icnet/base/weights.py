@@ -56,7 +56,7 @@ def fold(weights: Weights) -> dict[str, FoldedConv]:
     for conv in convolutions(weights.spec):
         kernel = weights.tensors[f"{conv.name}/kernel"]
         bias = weights.tensors.get(f"{conv.name}/bias")
-        scale = np.ones(kernel.shape[3], np.float32)
+        scale: np.ndarray = np.ones(kernel.shape[3], np.float32)
         if bias is None:
             gamma, beta, mean, variance = (weights.tensors[f"{conv.name}/{part}"] for part in _NORM)
             scale = gamma / np.sqrt(variance + BN_EPSILON)
