@@ -16,7 +16,7 @@ def test_demo_writes_video_and_still_and_says_so(tiny, tmp_path, capsys):
         assert (stream.codec_context.name, stream.frames, stream.average_rate) == ("h264", 3, 15)
         assert (stream.height, stream.width) == (720, 1920)
     assert cv2.imread(str(out / "demo.png")).shape == (720, 960, 3)
-    assert sorted(path.name for path in out.iterdir()) == ["demo.mp4", "demo.png"]
+    assert sorted(path.name for path in out.iterdir()) == ["demo.mp4", "demo.png", "street.png"]
     printed = capsys.readouterr().out
     assert "3 frames of a synthetic street, segmented with tiny" in printed
     assert "frames per second" in printed

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from icnet.media.stats import Tally
     from icnet.runtime.segmenter import Segmenter
 
-VIDEO, STILL = "demo.mp4", "demo.png"
+VIDEO, STILL, FRAME = "demo.mp4", "demo.png", "street.png"
 
 
 def demo(
@@ -33,7 +33,8 @@ def demo(
 ) -> None:
     """Segment a drive through a synthetic street: no camera, no data and no network needed.
 
-    Writes demo.mp4, the street beside its segmentation, and demo.png, a frame with overlay and legend.
+    Writes demo.mp4, the street beside its segmentation; demo.png, a frame with overlay and legend; and street.png, that frame
+    as it was.
     """
     from icnet.data.street import StreetDrive, StreetOptions
     from icnet.runtime.segmenter import Segmenter
@@ -52,7 +53,7 @@ def demo(
         f"\nspeed  {tally.frames_per_second:.1f} frames per second in the segmenter ({tally.latency_ms:.0f} ms each), while"
     )
     typer.echo(f"       the street was rendered beside it; {elapsed:.1f} s in all, rendering and encoding included")
-    typer.echo(f"video  {output / VIDEO}\nstill  {output / STILL}")
+    typer.echo(f"video  {output / VIDEO}\nstill  {output / STILL}\nframe  {output / FRAME}")
 
 
 def film(segmenter: Segmenter, drive: Dataset, rate: Fraction, output: Path) -> Tally:
@@ -85,5 +86,6 @@ def film(segmenter: Segmenter, drive: Dataset, rate: Fraction, output: Path) -> 
             video.write(np.hstack([sample.image, overlay]), float(index / rate))
             if index == length // 2:
                 write_png(output / STILL, overlay)
+                write_png(output / FRAME, sample.image)
             bars.advance(task)
     return tally

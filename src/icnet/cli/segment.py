@@ -77,7 +77,8 @@ def segment(
     if as_json:
         emit({"model": segmenter.engine.name, "output": str(output), "inputs": entries})
     else:
-        say(f"{len(entries) - failed} of {len(entries)} inputs segmented with {segmenter.engine.name}, results in {output}")
+        where = f"results in {output}" if failed < len(entries) else "no results"
+        say(f"{len(entries) - failed} of {len(entries)} inputs segmented with {segmenter.engine.name}, {where}")
     if failed:
         raise typer.Exit(1 if failed < len(entries) else 2)
 

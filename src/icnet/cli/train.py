@@ -32,7 +32,10 @@ def train(
     crop: Annotated[str, typer.Option(metavar="HxW", help=f"Size of the training crops, such as 352x480; {_OURS}.")] = "",
     learning_rate: Annotated[float | None, typer.Option(min=0, help=f"Peak learning rate; {_OURS}.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help=f"Of initial weights, order and augmentation; {_OURS}.")] = None,
-    max_minutes: Annotated[float | None, typer.Option(min=0, help="Stop cleanly and save after this time.")] = None,
+    max_minutes: Annotated[
+        float | None,
+        typer.Option(min=0, help="Stop cleanly and save after this time of training; reading and validating are not counted."),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in the folder.")] = False,
     validate_every: Annotated[int | None, typer.Option(min=1, help="Epochs between validations; 8 by default.")] = None,
     show_recipe: Annotated[bool, typer.Option("--show-recipe", help="Print the recipe as JSON and stop.")] = False,
@@ -62,12 +65,16 @@ def train(
     require_keras("train")
 
     from icnet.base.registry import find_weights
-    from icnet.data.splits import open_split
-    from icnet.training.trainer import RunOptions, Trainer
+    from icnet.data.splits import STREET, open_split
+    from icnet.training.trainer import RunOptions, Trainer, check_folder
 
+    check_folder(out, resume=resume)
     weights = find_weights(initial) if initial else None
-    say(f"reading {data}")
-    trainer = Trainer(spec, recipe, open_split(data, "train"), open_split(data, "val"), out, initial=weights)
+    train_set, val_set = open_split(data, "train"), open_split(data, "val")
+    say(f"reading {len(train_set)} images of {data}" + (", painting each scene first: about a minute" if data == STREET else ""))
+    trainer = Trainer(spec, recipe, train_set, val_set, out, initial=weights)
+    plan = f"{recipe.epochs} epochs, {trainer.total_steps} steps of {recipe.batch_size} crops"
+    say(f"training {spec.name}: {plan}; validating on {len(val_set)} images")
     given = {"max_minutes": max_minutes, "resume": resume, "validate_every": validate_every}
     options = RunOptions(**_present(given))
     _finish(_run(trainer, options), trainer.total_steps, out, as_json=as_json)
@@ -104,7 +111,7 @@ def _run(trainer: "Trainer", options: "RunOptions") -> "Progress":
         def on_step(report: "StepReport") -> bool:
             bars.update(bar, completed=report.step, description=f"loss {report.loss:.3f}")
             if stop.is_set():
-                say("stopping: saved, now validating (Ctrl-C again skips this)")
+                say("stopping: saving, then validating (Ctrl-C again skips the validation)")
             return not stop.is_set()
 
         def on_epoch(values: dict[str, float]) -> None:
@@ -121,6 +128,6 @@ def _finish(outcome: "Progress", total_steps: int, out: Path, *, as_json: bool) 
         emit(document | {"best_miou_strict": outcome.best_miou, "weights": str(best)})
         return
     say(f"{'finished' if finished else 'stopped'} at step {outcome.step} of {total_steps}")
-    say(f"best strict mIoU on val {100 * outcome.best_miou:.2f} %: {best}")
+    say(f"best strict mIoU so far on val {100 * outcome.best_miou:.2f} %: {best}")
     if not finished:
         say("go on with the same command and --resume")

@@ -8,8 +8,8 @@ from icnet.data.street import StreetSet
 STREET = "street"
 """The name of the synthetic set."""
 
-_STREET = {"train": (367, 1), "val": (101, 2), "test": (101, 3)}
-"""Images, as many as CamVid has, and seed."""
+_STREET = {"train": (128, 1), "val": (101, 2), "test": (101, 3)}
+"""Number of images, and seed."""
 
 
 class _Kept:

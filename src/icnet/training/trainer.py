@@ -29,13 +29,16 @@ from icnet.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from icnet.training.log import CSV, TrainingLog
 from icnet.training.recipe import Recipe, learning_rate
 
+CHECKPOINT = "checkpoint.safetensors"
+"""Name of the file in a run's folder from which the run goes on."""
+
 
 @dataclass(frozen=True)
 class RunOptions:
     """What a run needs besides its recipe; none of it changes the result of a step."""
 
     max_minutes: float | None = None
-    """Stop cleanly and save after this much time."""
+    """Stop cleanly and save after this much time of training; reading the data and the last validation come on top."""
     resume: bool = False
     """Go on from the checkpoint in the folder, if there is one."""
     validate_every: int = 8
@@ -51,6 +54,18 @@ class StepReport:
     step: int
     total_steps: int
     loss: float
+
+
+def check_folder(folder: Path, *, resume: bool) -> None:
+    """Refuse to resume where no run is, and to start one over another.
+
+    Raises:
+        UsageError: says which of the two.
+    """
+    if resume and not (folder / CHECKPOINT).exists():
+        raise UsageError(f"{folder} holds no run to resume: leave out --resume to start one there")
+    if not resume and any((folder / name).exists() for name in (CHECKPOINT, CSV, "best.safetensors")):
+        raise UsageError(f"{folder} already holds a run: add --resume to go on with it, or choose another folder")
 
 
 class _Clock:
@@ -114,7 +129,7 @@ class Trainer:
         self._survey = survey(train)
         self._compile(class_weights(self._survey.counts, recipe.class_weight_offset))
         self.progress = Progress()
-        self.checkpoint = folder / "checkpoint.safetensors"
+        self.checkpoint = folder / CHECKPOINT
 
     def _compile(self, weights: np.ndarray) -> None:
         optimizer = keras.optimizers.AdamW(
@@ -164,7 +179,9 @@ class Trainer:
             TrainingError: the loss is no longer finite; the last checkpoint stays.
         """
         options = options or RunOptions()
-        self._open(resume=options.resume)
+        check_folder(self.folder, resume=options.resume)
+        if options.resume:
+            self.progress = load_checkpoint(self.checkpoint, self._state(), self._identity())
         log = TrainingLog(self.folder, self.progress.step)
         stream = self.batches.stream(self.progress.step)
         clock = _Clock(self.progress)
@@ -193,15 +210,6 @@ class Trainer:
             stream.close()
             log.close()
         return self.progress
-
-    def _open(self, *, resume: bool) -> None:
-        """Claim the folder for a new run, or go on with the one in it."""
-        if resume:
-            if not self.checkpoint.exists():
-                raise UsageError(f"{self.folder} holds no run to resume: leave out --resume to start one there")
-            self.progress = load_checkpoint(self.checkpoint, self._state(), self._identity())
-        elif any((self.folder / name).exists() for name in (self.checkpoint.name, CSV, "best.safetensors")):
-            raise UsageError(f"{self.folder} already holds a run: add --resume to go on with it, or choose another folder")
 
     def _save_checkpoint(self) -> None:
         save_checkpoint(self.checkpoint, self._state(), self.progress, self._identity())
