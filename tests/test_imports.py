@@ -11,12 +11,13 @@ SOURCE = Path(__file__).resolve().parents[1] / "src"
 
 ALLOWED: dict[str, set[str]] = {
     "base": set(),
-    "net": {"base"},
+    "pruning": {"base"},
+    "net": {"base", "pruning"},
     "data": {"base"},
     "runtime": {"base"},
     "media": {"base", "runtime"},
     "evaluation": {"base", "net", "data", "runtime"},
-    "training": {"base", "net", "data", "evaluation"},
+    "training": {"base", "pruning", "net", "data", "evaluation"},
     "deploy": {"base", "net", "data", "runtime", "evaluation"},
     "cli": {"base", "net", "data", "runtime", "media", "evaluation", "training", "deploy"},
 }
@@ -60,6 +61,7 @@ def test_every_room_is_known():
     [
         ("base", "from icnet.runtime.engine import Engine"),
         ("net", "import icnet.training.trainer"),
+        ("pruning", "from icnet.net.layers import Resize"),
         ("media", "def f():\n    from icnet.data import street"),
         ("training", "from icnet.runtime.engine import Engine"),
         ("evaluation", "from icnet.deploy import omz"),

@@ -1,10 +1,14 @@
+import errno
 import os
+import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from icnet.base.errors import OutputError
-from icnet.base.files import replacing, write_bytes
+from icnet.base.errors import OutputError, UsageError
+from icnet.base.files import LOCK, replacing, sole_writer, write_bytes
 
 
 def test_replaces_on_success_only(tmp_path):
@@ -45,3 +49,76 @@ def test_a_target_that_is_a_folder(tmp_path):
     with pytest.raises(OutputError, match="cannot write"):
         write_bytes(tmp_path / "a.bin", b"x")
     assert [path.name for path in Path(tmp_path).iterdir()] == ["a.bin"]
+
+
+def test_a_durable_write_syncs_the_file_then_renames_then_syncs_the_folder(tmp_path, monkeypatch):
+    target, done = tmp_path / "a.bin", []
+    sync, replace = os.fsync, os.replace
+
+    def fsync(descriptor):
+        is_folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+        done.append(("folder", target.exists()) if is_folder else ("file", os.fstat(descriptor).st_size))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", lambda *paths: (done.append("rename"), replace(*paths)))
+    write_bytes(target, b"three")
+    assert done == [("file", 5), "rename", ("folder", True)]
+
+
+def test_a_folder_that_cannot_be_synced_is_no_failure(tmp_path, monkeypatch):
+    sync = os.fsync
+
+    def fsync(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "not on this drive")
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_bytes(tmp_path / "a.bin", b"x")
+    assert (tmp_path / "a.bin").read_bytes() == b"x"
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from icnet.base.files import sole_writer
+with sole_writer(Path(sys.argv[1]), ()):
+    print("inside", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such locks")
+def test_one_writer_per_folder_until_it_is_killed(tmp_path):
+    folder = tmp_path / "new" / "run"
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == b"inside\n"
+        with pytest.raises(UsageError, match=r"another process is at work in .*run: wait"), sole_writer(folder, ()):
+            pytest.fail("two at once")
+        with sole_writer(tmp_path / "elsewhere", ()):
+            pass
+        other.kill()
+        other.wait()
+        with sole_writer(folder, ()):
+            pass
+
+
+def test_a_new_writer_removes_what_a_dead_one_left_and_nothing_else(tmp_path):
+    dead = [".log.4711.part.csv", f".log.{os.getpid()}.part.csv", ".best.1.part.safetensors"]
+    others = ["log.csv", ".log.old.part.csv", ".log.4711.part.txt", ".frame.4711.part.png", ".best.1.part"]
+    for name in dead + others:
+        (tmp_path / name).write_text("x")
+    with sole_writer(tmp_path, ["log.csv", "best.safetensors"]):
+        assert sorted(os.listdir(tmp_path)) == sorted([LOCK, *others])
+
+
+def test_errors_inside_the_claim_stay_what_they_are(tmp_path):
+    with pytest.raises(FileNotFoundError), sole_writer(tmp_path, ()):
+        (tmp_path / "missing").read_text()
+
+
+def test_a_folder_that_cannot_be_claimed(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(OutputError, match="cannot write in"), sole_writer(tmp_path / "file", ()):
+        pytest.fail("a file is no folder")

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from icnet.base.errors import DataError, UsageError
 from icnet.base.spec import IcnetSpec
-from icnet.base.weights import random_weights, save_weights
+from icnet.base.weights import kernel_zeros, load_weights, random_weights, save_weights
 from icnet.cli.export import export
 from icnet.evaluation import reference
 
@@ -62,6 +62,7 @@ def test_exports_on_synthetic_streets(weights, tmp_path):
     assert not (tmp_path / "out" / "tiny" / "FP16").exists()
     assert "index" in result.stdout
     assert "soft" in result.stdout
+    assert f"{kernel_zeros(load_weights(weights)):,} zeros" in result.stdout
 
 
 def test_exports_on_the_given_pictures(weights, tmp_path, monkeypatch):

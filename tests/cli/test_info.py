@@ -1,10 +1,19 @@
 import json
 
+import pytest
+
 from icnet import cli
+from icnet.base.network import convolutions
 from icnet.base.weights import random_weights, save_weights
+from icnet.runtime import facts
 
 
-def test_document_of_a_model_without_weights(capsys):
+@pytest.fixture
+def none_bundled(monkeypatch):
+    monkeypatch.setattr(facts, "SHA256", {})
+
+
+def test_document_of_a_model_without_weights(none_bundled, capsys):
     assert cli.run(["info", "icnet-camvid-ava-0001", "--json"]) == 0
     out, err = capsys.readouterr()
     assert err == ""
@@ -14,6 +23,8 @@ def test_document_of_a_model_without_weights(capsys):
         "kernel_weights": 26_675_584,
         "kernel_zeros": None,
         "sparsity": None,
+        "dense_kernel_weights": 26_675_584,
+        "removed": 0.0,
         "gflops": 0,
         "bytes": None,
         "sha256": None,
@@ -22,7 +33,33 @@ def test_document_of_a_model_without_weights(capsys):
 
 def test_default_model_and_plain_text(capsys):
     assert cli.run(["info"]) == 0
-    assert "kernel_weights 10,589,120\n" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "kernel_weights 10,589,120\n" in out
+    assert "removed        60.3% of the kernel weights of icnet-camvid-ava-0001, 26,675,584\n" in out
+    assert "stem1" not in out
+
+
+def test_table_of_layers(tiny, tmp_path, capsys):
+    weights = random_weights(tiny)
+    weights.tensors["stem1/kernel"][:] = 0
+    save_weights(tmp_path / "w.safetensors", weights)
+    assert cli.run(["info", str(tmp_path / "w.safetensors"), "--layers"]) == 0
+    rows = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines() if line}
+    assert rows["layer"] == ["kernel", "weights", "zeros", "share", "in", "out", "MFLOPs", "dense"]
+    # 96x128 input, so stem1 writes 24x32 cells.
+    assert rows["stem1"] == ["3x3x3x8", "216", "216", "100.00%", "3/3", "8/64", "0.3", "2.7"]
+    assert set(rows) >= {conv.name for conv in convolutions(tiny)}
+
+
+def test_table_without_weights_and_document_of_layers(none_bundled, capsys):
+    assert cli.run(["info", "icnet-camvid-ava-sparse-60-0001", "--layers"]) == 0
+    assert "classifier                1x1x256x12       3,072           -        -     256/256" in capsys.readouterr().out
+    assert cli.run(["info", "--layers", "--json"]) == 0
+    layers = json.loads(capsys.readouterr().out)["layers"]
+    assert layers[0]["name"] == "stem1"
+    assert layers[0]["kernel_shape"] == [3, 3, 3, 32]
+    assert layers[0]["dense_kernel_shape"] == [3, 3, 3, 64]
+    assert sum(layer["kernel_weights"] for layer in layers) == 10_589_120
 
 
 def test_document_of_a_file(tiny, tmp_path, capsys):

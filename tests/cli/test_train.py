@@ -72,6 +72,10 @@ def test_ctrl_c_stops_cleanly_and_saves(arguments, tmp_path, capsys, monkeypatch
         (["--initial", "none.safetensors"], "no weight file at none.safetensors"),
         (["--resume"], "holds no run to resume"),
         (["--epochs", "0"], "--epochs"),
+        (["--precision", "int8"], "expected one of float32, bfloat16"),
+        (["--sparsity", "1"], "pruning.ratio must be from 0 to below 1"),
+        (["--teacher", "none.safetensors"], "no weight file at none.safetensors"),
+        (["--set", "speed=2"], "no 'speed' there"),
     ],
 )
 def test_mistakes_are_one_line(arguments, capsys, extra, text):
@@ -87,8 +91,33 @@ def test_an_output_that_is_a_file(arguments, tmp_path, capsys):
     assert "cannot write" in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_show_recipe_needs_no_data(capsys):
-    assert run(["train", "--show-recipe", "--learning-rate", "0.5"]) == 0
-    document = json.loads(capsys.readouterr().out)
-    assert document["recipe"]["learning_rate"] == 0.5
-    assert document["recipe"]["epochs"] == 64
+def _recipe(capsys, *options) -> dict:
+    assert run(["train", "--show-recipe", *options]) == 0
+    return json.loads(capsys.readouterr().out)["recipe"]
+
+
+@pytest.mark.parametrize("model", spec.PRESETS)
+def test_show_recipe_needs_no_data_and_shows_the_models_own(capsys, model):
+    from icnet.training.recipe import RECIPES
+
+    assert _recipe(capsys, "--model", model) == json.loads(json.dumps(RECIPES[model].to_dict()))
+
+
+def test_options_change_the_recipe_and_set_comes_last(capsys):
+    given = ["--learning-rate", "0.5", "--precision", "bfloat16", "--loss", "ohem", "--teacher", "a.safetensors"]
+    recipe = _recipe(capsys, *given, "--sparsity", "0.4", "--set", "pruning.ratio=0.3", "--set", "augmentation.scale=1,2")
+    assert (recipe["learning_rate"], recipe["precision"], recipe["loss"]) == (0.5, "bfloat16", "ohem")
+    assert recipe["distillation"]["teacher"] == "a.safetensors"
+    assert recipe["pruning"]["ratio"] == 0.3
+    assert recipe["augmentation"]["scale"] == [1.0, 2.0]
+    assert recipe["final"] is not None
+
+
+def test_crop_and_batch_size_hold_for_the_whole_run(capsys):
+    recipe = _recipe(capsys, "--crop", "64x96", "--batch-size", "2")
+    assert (recipe["crop_hw"], recipe["batch_size"], recipe["final"]) == ([64, 96], 2, None)
+    assert _recipe(capsys, "--crop", "64x96", "--set", "final.share=0.1")["final"]["share"] == 0.1
+
+
+def test_no_sparsity_means_no_pruning(capsys):
+    assert _recipe(capsys, "--model", "icnet-camvid-ava-sparse-60-0001", "--sparsity", "0")["pruning"] is None

@@ -1,24 +1,28 @@
 import itertools
+import threading
 
+import cv2
 import numpy as np
 import pytest
 
 from icnet.data.augment import Augmentation
-from icnet.data.batches import Batches, BatchOptions
+from icnet.data.batches import Batches, BatchOptions, CropStage
+
+STAGES = (CropStage(100, 3, (32, 48)),)
 
 
 @pytest.fixture
 def make(blocks):
-    def _make(count=7, **options):
-        return Batches(blocks(count), BatchOptions(3, (32, 48), (48, 64), Augmentation(), **{"seed": 0, **options}))
+    def _make(count=7, *, stages=STAGES, **options):
+        return Batches(blocks(count), BatchOptions(stages, (48, 64), Augmentation(), **{"seed": 0, **options}))
 
     return _make
 
 
 def test_shapes_and_types(make):
     images, labels = make().batch(0)
-    assert (images.shape, images.dtype) == ((3, 32, 48, 3), np.float32)
-    assert (labels.shape, labels.dtype) == ((3, 32, 48), np.int32)
+    assert (images.shape, images.dtype) == ((3, 32, 48, 3), np.uint8)
+    assert (labels.shape, labels.dtype) == ((3, 32, 48), np.uint8)
 
 
 def test_the_stream_is_the_numbered_batches_in_order(make):
@@ -31,6 +35,16 @@ def test_the_stream_is_the_numbered_batches_in_order(make):
     stream.close()
 
 
+def test_the_threads_place_the_batches(make):
+    batches, inner = make(threads=2), cv2.getNumThreads()
+    stream = batches.stream(start=1, place=lambda batch: (threading.current_thread().name, batch))
+    name, (images, _) = next(stream)
+    assert name.startswith("batches")
+    np.testing.assert_array_equal(images, batches.batch(1)[0])
+    stream.close()
+    assert cv2.getNumThreads() == inner
+
+
 def test_every_epoch_visits_every_sample_once(make):
     batches = make()
     positions = [batches._sample_index(position) for position in range(21)]
@@ -40,13 +54,28 @@ def test_every_epoch_visits_every_sample_once(make):
 
 
 def test_the_same_sample_is_cut_anew_every_epoch(blocks):
-    batches = Batches(blocks(1), BatchOptions(1, (32, 48), (48, 64), Augmentation(), seed=0))
+    batches = Batches(blocks(1), BatchOptions((CropStage(1, 1, (32, 48)),), (48, 64), Augmentation(), seed=0))
     assert not np.array_equal(batches.batch(0)[0], batches.batch(1)[0])
 
 
 def test_the_seed_decides(make):
     np.testing.assert_array_equal(make(seed=1).batch(2)[0], make(seed=1).batch(2)[0])
     assert not np.array_equal(make(seed=1).batch(2)[0], make(seed=2).batch(2)[0])
+
+
+def test_stages_change_the_shape_and_go_on_in_the_order_of_samples(make):
+    batches = make(stages=(CropStage(3, 3, (32, 48)), CropStage(2, 2, (48, 64))))
+    assert [batches.batch(number)[0].shape[:3] for number in (2, 3, 4, 5)] == [(3, 32, 48), *[(2, 48, 64)] * 3]
+    assert [batches.locate(number) for number in (0, 2, 3, 4, 7)] == [(0, 0), (0, 6), (1, 9), (1, 11), (1, 17)]
+    assert batches.epochs(5) == 13 / 7
+    read = []
+    for number in range(5):
+        batches.dataset.read.clear()
+        batches.batch(number)
+        read.append(set(batches.dataset.read))
+    order = [batches._sample_index(position) for position in range(13)]
+    assert read == [set(order[a:b]) for a, b in ((0, 3), (3, 6), (6, 9), (9, 11), (11, 13))]
+    np.testing.assert_array_equal(next(batches.stream(start=3))[0], batches.batch(3)[0])
 
 
 def test_an_error_in_a_thread_reaches_the_reader(make):

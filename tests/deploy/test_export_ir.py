@@ -10,11 +10,13 @@ import pytest
 
 from icnet.base.classes import NAMES
 from icnet.base.errors import ModelError, OutputError, UsageError
+from icnet.base.weights import kernel_zeros
 from icnet.deploy import openvino as exporter
 from icnet.deploy.openvino import ExportOptions, export
 from icnet.evaluation.accuracy import predict
 from icnet.evaluation.reference import keras_network
 from icnet.runtime.engine import Engine
+from icnet.runtime.facts import model_facts
 
 pytest.importorskip("keras", reason="exports are compared with Keras")
 yaml = pytest.importorskip("yaml")
@@ -82,6 +84,7 @@ def test_model_yml_describes_the_files(exported):
         assert document["task_type"] == "semantic_segmentation"
         assert document["framework"] == "dldt"
         assert "75.79%" in document["description"]
+        assert "sparsity" not in document["description"]
         assert len(document["files"]) == 4
         for entry in document["files"]:
             data = (folder / entry["name"]).read_bytes()
@@ -120,6 +123,41 @@ def test_model_api_reads_the_soft_ir_without_configuration(exported, frames):
         expected = predict(index, frame, (80, 112))
         assert len(np.unique(expected)) > 3
         assert (found != expected).mean() <= exporter.MAX_CHANGED
+
+
+def pruned(weights, share: float = 0.6):
+    """Every kernel with about `share` of it at zero, and a channel that batch normalisation switches off."""
+    generator = np.random.default_rng(6)
+    tensors = {
+        name: array * (generator.random(array.shape) >= share).astype(np.float32) if name.endswith("/kernel") else array
+        for name, array in weights.tensors.items()
+    }
+    tensors["stem2/gamma"] = tensors["stem2/gamma"].copy()
+    tensors["stem2/gamma"][0] = 0
+    return dataclasses.replace(weights, tensors=tensors)
+
+
+def test_zeros_are_those_of_the_weights(weights, frames, tmp_path):
+    sparse = pruned(weights)
+    expected = kernel_zeros(sparse)
+    for ir in export(sparse, tmp_path, frames):
+        assert ir.kernel_zeros == expected == model_facts(str(ir.path)).kernel_zeros
+    assert "60% weight sparsity" in yaml.safe_load((tmp_path / "tiny" / "model.yml").read_text())["description"]
+
+
+def test_refuses_an_ir_with_other_zeros(weights, frames, tmp_path, monkeypatch):
+    right = exporter.openvino_model
+
+    def one_weight_less(given, **options):
+        tensors = {name: array.copy() for name, array in given.tensors.items()}
+        smallest = np.abs(np.where(tensors["stem2/kernel"] == 0, np.inf, tensors["stem2/kernel"])).argmin()
+        tensors["stem2/kernel"].flat[smallest] = 0
+        return right(dataclasses.replace(given, tensors=tensors), **options)
+
+    monkeypatch.setattr(exporter, "openvino_model", one_weight_less)
+    with pytest.raises(ModelError, match=r"zeros among its kernel weights instead of .*: nothing was exported"):
+        export(pruned(weights), tmp_path, frames, options=FP32)
+    assert not list(tmp_path.iterdir())
 
 
 def corrupted(weights):

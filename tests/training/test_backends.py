@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 RUN = """
-import json, sys
+import dataclasses, json, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import keras, numpy as np
 from conftest import TINY, Blocks
+from icnet.base.errors import TrainingError
 from icnet.base.weights import random_weights
 from icnet.net.icnet import build
 from icnet.net.weights import set_weights
@@ -27,24 +28,45 @@ model = build(TINY)
 set_weights(model, weights)
 logits = model.predict_on_batch(np.random.default_rng(0).uniform(0, 255, (2, 96, 128, 3)).astype("float32"))
 
-recipe = Recipe(epochs=2, batch_size=2, crop_hw=(64, 96), warmup_steps=1)
+recipe = Recipe(epochs=4, batch_size=2, crop_hw=(64, 96), warmup_steps=1)
 losses = []
 
-def trainer():
+def trainer(folder=folder, recipe=recipe):
     return Trainer(TINY, recipe, Blocks(4), Blocks(1, seed=9), folder, initial=weights)
 
-# Stops after the first of two epochs, validates, saves; a second trainer goes on from there.
-trainer().run(RunOptions(validate_every=1), on_step=lambda report: losses.append(report.loss) or report.step < 3)
+# Stops early, validates, saves; a second trainer goes on from there.
+stopped = trainer().run(RunOptions(validate_every=1), on_step=lambda report: losses.append(report.loss) or report.step < 3)
 progress = trainer().run(RunOptions(resume=True), on_step=lambda report: losses.append(report.loss) or True)
-print(json.dumps({
-    "backend": keras.backend.backend(), "losses": losses, "step": progress.step, "miou": progress.best_miou,
-    "logits": np.asarray(logits).ravel().tolist(),
-}))
+
+result = {
+    "backend": keras.backend.backend(), "losses": losses, "stopped": stopped.step, "step": progress.step,
+    "miou": progress.best_miou, "logits": np.asarray(logits).ravel().tolist(),
+}
+if keras.backend.backend() != "torch":
+    half = trainer(folder / "half", dataclasses.replace(recipe, epochs=1, precision="bfloat16"))
+    result["half"] = []
+    half.run(on_step=lambda report: result["half"].append(report.loss) or True)
+    variables = half._state().values()
+    result["types"] = sorted({keras.backend.standardize_dtype(variable.dtype) for variable in variables} - {"int32", "int64"})
+    layers = [layer for layer in half.model.layers if layer.weights]
+    result["layers"] = {layer.name: layer.compute_dtype for layer in layers}
+    result["outputs"] = sorted({output.dtype for output in half.model.outputs})
+    result["policy"] = keras.config.dtype_policy().name
+
+    half.sync()
+    half.model.get_layer("stem1").kernel.assign(np.full(half.model.get_layer("stem1").kernel.shape, np.nan))
+    try:
+        half.train_step(*half.batches.batch(2))
+        half.drain()
+    except TrainingError as error:
+        result["error"] = str(error)
+print(json.dumps(result))
 """
 
 
 def _run_on(backend: str, folder: Path) -> dict:
     environment = {**os.environ, "KERAS_BACKEND": backend, "CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
+    environment |= {"JAX_COMPILATION_CACHE_DIR": str(folder / "jax"), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
     command = [sys.executable, "-c", RUN, str(Path(__file__).resolve().parents[1]), str(folder)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -60,6 +82,7 @@ def on_tensorflow(tmp_path_factory) -> dict:
 
 def test_a_run_on_tensorflow(on_tensorflow):
     _check_run(on_tensorflow)
+    _check_half(on_tensorflow)
 
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])
@@ -71,9 +94,27 @@ def test_other_backends_agree_with_tensorflow(backend, on_tensorflow, tmp_path):
     np.testing.assert_allclose(result["logits"], on_tensorflow["logits"], atol=1e-3)
     # Only the first: one ReLU that flips on a rounding error shows after a step of so small a network.
     assert result["losses"][0] == pytest.approx(on_tensorflow["losses"][0], rel=1e-3)
+    if backend == "jax":
+        _check_half(result)
 
 
 def _check_run(result: dict) -> None:
-    assert result["step"] == len(result["losses"]) == 4
+    assert 3 <= result["stopped"] < result["step"] == len(result["losses"]) == 8
     assert min(result["losses"][1:]) < result["losses"][0]
     assert 0 <= result["miou"] <= 1
+
+
+def _check_half(result: dict) -> None:
+    """In bfloat16 the layers compute in it; what is learnt, the logits and everybody else's layers stay float32."""
+    assert result["types"] == ["float32"]
+    assert {name for name, kind in result["layers"].items() if kind == "float32"} == {
+        "classifier",
+        "auxiliary_eighth",
+        "auxiliary_sixteenth",
+    }
+    assert result["outputs"] == ["float32"]
+    assert result["policy"] == "float32"
+    assert len(result["half"]) == 2
+    assert result["half"][0] == pytest.approx(result["losses"][0], rel=0.03)
+    assert result["half"][0] != result["losses"][0]
+    assert "loss became nan at step 3" in result["error"]

@@ -8,7 +8,7 @@ from icnet.base.errors import ModelError, TrainingError, UsageError
 from icnet.base.weights import load_weights, random_weights
 from icnet.net.weights import get_weights
 from icnet.training.checkpoint import load_checkpoint
-from icnet.training.recipe import Recipe, learning_rate
+from icnet.training.recipe import Recipe
 from icnet.training.trainer import RunOptions, Trainer
 
 RECIPE = Recipe(epochs=4, batch_size=2, crop_hw=(64, 96), learning_rate=1e-2, warmup_steps=4, ema_momentum=0.9)
@@ -146,11 +146,3 @@ def test_validation_scores_the_average_and_leaves_the_weights(make, tiny):
     np.testing.assert_array_equal(get_weights(trainer.model, tiny).tensors["classifier/kernel"], before)
     saved = load_weights(trainer.folder / "best.safetensors").tensors["classifier/kernel"]
     assert not saved.any()
-
-
-def test_learning_rate_warms_up_and_decays():
-    recipe = Recipe(learning_rate=2.0, final_rate=0.1, warmup_steps=10)
-    assert learning_rate(recipe, 4, 110) == pytest.approx(1.0)
-    assert learning_rate(recipe, 10, 110) == pytest.approx(2.0)
-    assert learning_rate(recipe, 60, 110) == pytest.approx(1.1)
-    assert learning_rate(recipe, 110, 110) == pytest.approx(0.2)

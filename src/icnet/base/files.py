@@ -1,18 +1,30 @@
-"""Writing without half-written results: a temporary name in the same folder, then a rename."""
+"""Writing without half-written results: a temporary name in the same folder, then a rename; and one writer per folder."""
 
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from icnet.base.errors import OutputError
+from icnet.base.errors import OutputError, UsageError
+
+if sys.platform != "win32":
+    import fcntl
+
+LOCK = ".lock"
+"""Name of the file by which `sole_writer` claims a folder."""
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
     """Give a temporary path; on success it becomes `path`, on failure it is removed and `path` stays as it was.
 
     The temporary name keeps the suffix, because writers such as OpenCV choose the format by it.
+
+    Args:
+        path: where the result goes.
+        durable: also survive a crash of the machine: the content is on the disk before the rename, and the rename
+            before the block is left.
 
     Raises:
         OutputError: the folder or the file cannot be written.
@@ -21,7 +33,12 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
+        if durable:
+            _sync(temporary)
         os.replace(temporary, path)
+        if durable:
+            with suppress(OSError):  # Windows and some network drives cannot; the file is in place all the same
+                _sync(path.parent)
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}; choose another place or free some space") from error
     finally:
@@ -29,13 +46,60 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def _sync(path: Path) -> None:
+    """Wait until a file or a folder's entries are on the disk."""
+    writable = os.O_RDWR if os.name == "nt" and path.is_file() else os.O_RDONLY  # Windows flushes only what may be written
+    descriptor = os.open(path, writable)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a whole file atomically and durably (fsync before the rename).
+    """Write a whole file atomically and durably.
 
     Raises:
         OutputError: it cannot be written; `path` stays as it was.
     """
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    with replacing(path, durable=True) as temporary:
+        temporary.write_bytes(data)
+
+
+@contextmanager
+def sole_writer(folder: Path, names: Iterable[str]) -> Iterator[None]:
+    """Within the block no other process can be in such a block on the same folder, which is made if it is missing.
+
+    The claim is a lock of the operating system, so it ends with the process however that ends. What a killed predecessor
+    left of its temporary files is removed first. Where the system has no such locks (Windows) nobody is kept out.
+
+    Args:
+        folder: to write in.
+        names: the files that only holders of the claim write there.
+
+    Raises:
+        UsageError: another process is at work in the folder.
+        OutputError: the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / LOCK).open("a")
+    except OSError as error:
+        raise OutputError(f"cannot write in {folder}: {error.strerror or error}; choose another folder") from error
+    with lock:
+        if sys.platform != "win32":
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise UsageError(f"another process is at work in {folder}: wait for it, or choose another folder") from error
+        _remove_temporaries(folder, names)
+        yield
+
+
+def _remove_temporaries(folder: Path, names: Iterable[str]) -> None:
+    """Remove what `replacing` left for these names in processes that were killed."""
+    for name in map(Path, names):
+        for path in folder.glob(f".{name.stem}.*.part{name.suffix}"):
+            if path.name.split(".")[-3].isdigit():
+                with suppress(OSError):  # it only takes room
+                    path.unlink()

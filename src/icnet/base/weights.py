@@ -1,8 +1,9 @@
 """The weight file: safetensors, fp16 kernels, with the network's description inside.
 
 Tensors are named `<convolution>/kernel` (height, width, in, out), `<convolution>/gamma|beta|mean|variance` (out,) and,
-for a classifier, `<convolution>/bias` (out,). The metadata key `icnet` holds JSON: `spec` (`IcnetSpec.to_dict`) and
-`about` (free facts: recipe, mIoU, data, licence). Nothing in the file can run code.
+for a classifier, `<convolution>/bias` (out,). A kernel with many zeros lies there as `<convolution>/kernel.mask` and
+`<convolution>/kernel.values` instead, see `icnet.base.sparse`; readers get it whole. The metadata key `icnet` holds
+JSON: `spec` (`IcnetSpec.to_dict`) and `about` (free facts: recipe, mIoU, data, licence). Nothing in the file can run code.
 """
 
 import hashlib
@@ -18,6 +19,7 @@ from safetensors.numpy import save as _serialize
 from icnet.base.errors import ModelError
 from icnet.base.files import write_bytes
 from icnet.base.network import BN_EPSILON, convolutions
+from icnet.base.sparse import pack, to_half, unpack
 from icnet.base.spec import IcnetSpec
 
 _NORM = ("gamma", "beta", "mean", "variance")
@@ -46,8 +48,16 @@ class FoldedConv:
 
     @property
     def kernel(self) -> np.ndarray:
-        """(height, width, in, out) float32 kernel with the scale multiplied in; its zeros are those of the file."""
+        """(height, width, in, out) float32 kernel with the scale multiplied in.
+
+        Where the scale of a dead channel is 0 it is 0 too, even where `stored` is not: see `kernel_keeps_zeros`.
+        """
         return self.stored * self.scale
+
+    @property
+    def kernel_keeps_zeros(self) -> bool:
+        """Whether `kernel` has exactly the zeros of `stored`, which are the ones that count as pruned."""
+        return bool(np.count_nonzero(self.kernel) == np.count_nonzero(self.stored))
 
 
 def fold(weights: Weights) -> dict[str, FoldedConv]:
@@ -63,6 +73,12 @@ def fold(weights: Weights) -> dict[str, FoldedConv]:
             bias = beta - mean * scale
         folded[conv.name] = FoldedConv(kernel, scale.astype(np.float32), bias.astype(np.float32))
     return folded
+
+
+def kernel_zeros(weights: Weights) -> int:
+    """Zeros among the kernel weights of the inference graph; auxiliary heads are not part of it."""
+    kernels = [weights.tensors[f"{conv.name}/kernel"] for conv in convolutions(weights.spec)]
+    return sum(kernel.size - int(np.count_nonzero(kernel)) for kernel in kernels)
 
 
 def random_weights(spec: IcnetSpec, seed: int = 0) -> Weights:
@@ -91,19 +107,39 @@ def expected_shapes(spec: IcnetSpec, *, auxiliary: bool = False) -> dict[str, tu
 
 
 def save_weights(path: Path, weights: Weights) -> str:
-    """Write a weight file: kernels as fp16, everything else as fp32, in one atomic step.
+    """Write a weight file: kernels as fp16, packed where they have many zeros, everything else as fp32, in one atomic step.
+
+    A kernel of the file has exactly the zeros of the kernel given: see `icnet.base.sparse.to_half` for the rounding.
 
     Returns:
         The file's SHA-256 in hexadecimal.
+
+    Raises:
+        ModelError: a value is not finite or, in a kernel, too large for fp16.
+        OutputError: the file cannot be written.
     """
-    tensors = {
-        name: np.ascontiguousarray(array, np.float16 if name.endswith("/kernel") else np.float32)
-        for name, array in weights.tensors.items()
-    }
+    tensors: dict[str, np.ndarray] = {}
+    for name, array in weights.tensors.items():
+        try:
+            tensors |= pack(name, to_half(array)) if name.endswith("/kernel") else {name: _finite(array)}
+        except ValueError as error:
+            raise ModelError(f"cannot save {name}: it {error}; train again with a lower learning rate") from error
     header = json.dumps({"spec": weights.spec.to_dict(), "about": weights.about}, sort_keys=True)
     data = _serialize(tensors, metadata={"icnet": header})
     write_bytes(path, data)
     return hashlib.sha256(data).hexdigest()
+
+
+def _finite(array: np.ndarray) -> np.ndarray:
+    """Contiguous float32.
+
+    Raises:
+        ValueError: a value is not finite.
+    """
+    array = np.ascontiguousarray(array, np.float32)
+    if not np.isfinite(array).all():
+        raise ValueError("holds values that are not finite")
+    return array
 
 
 def load_weights(path: Path, *, sha256: str | None = None) -> Weights:
@@ -128,8 +164,11 @@ def load_weights(path: Path, *, sha256: str | None = None) -> Weights:
     try:
         with safe_open(path, framework="numpy") as file:
             header = json.loads((file.metadata() or {}).get("icnet", "null"))
-            tensors = {name: file.get_tensor(name).astype(np.float32) for name in file.keys()}  # noqa: SIM118, not a dict
-    except (SafetensorError, OSError, ValueError) as error:
+            stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a dict
+        odd = {str(array.dtype) for array in stored.values()} - {"float16", "float32", "uint8"}
+        if odd:  # whether NumPy knows bfloat16 depends on what else was imported
+            raise ValueError(f"it holds {min(odd)} numbers")
+    except (SafetensorError, OSError, ValueError, TypeError) as error:  # TypeError: a number format that NumPy lacks
         raise ModelError(f"{path} is not a readable weight file ({error}): expected safetensors written by icnet") from error
     if not isinstance(header, dict) or not isinstance(header.get("spec"), dict):
         raise ModelError(f"{path} does not say which network it holds: expected safetensors written by icnet")
@@ -137,9 +176,15 @@ def load_weights(path: Path, *, sha256: str | None = None) -> Weights:
         spec = IcnetSpec.from_dict(header["spec"])
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error
+    try:
+        tensors = unpack(stored, expected_shapes(spec, auxiliary=True))
+    except ValueError as error:
+        raise ModelError(f"{path} is damaged: {error}; get or make the file anew") from error
     for name, shape in expected_shapes(spec).items():
         if name not in tensors or tensors[name].shape != shape:
             raise ModelError(f"{path} does not fit its own description at {name}: the file is incomplete, make it anew")
+        if not np.isfinite(tensors[name]).all():
+            raise ModelError(f"{path} is damaged: {name} holds values that are not finite; get or make the file anew")
     about = header.get("about")
     return Weights(spec, tensors, about if isinstance(about, dict) else {})
 

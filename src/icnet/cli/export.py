@@ -58,7 +58,8 @@ def export(
         )
     for ir in written:
         megabytes = ir.path.with_suffix(".bin").stat().st_size / 1e6
-        typer.echo(f"{ir.path}: output {ir.output}, {megabytes:.1f} MB, {ir.changed:.4%} of the pixels differ from Keras")
+        facts = f"{megabytes:.1f} MB, {ir.kernel_zeros:,} zeros, {ir.changed:.4%} of the pixels differ from Keras"
+        typer.echo(f"{ir.path}: output {ir.output}, {facts}")
 
 
 def _frames(data: Path | None, size_hw: tuple[int, int]) -> list[np.ndarray]:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from icnet.base.spec import DEFAULT_MODEL
+from icnet.base.spec import DEFAULT_MODEL, DENSE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from icnet.runtime.facts import Facts
 
 
 def info(
     model: Annotated[
         str, typer.Argument(metavar="[MODEL]", help="A published name, a .safetensors or an .xml file.")
     ] = DEFAULT_MODEL,
+    layers: Annotated[bool, typer.Option("--layers", help="Also list every convolution, beside the dense network's.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON document on stdout.")] = False,
 ) -> None:
     """Show a model's size, zeros, operations, accuracy and checksum.
@@ -25,10 +31,17 @@ def info(
 
     facts = model_facts(model)
     if as_json:
-        emit(facts.to_dict())
+        emit(facts.to_dict(layers=layers))
         return
     for name, value in facts.to_dict().items():
-        typer.echo(f"{name:<15}{_shown(value)}")
+        if name == "removed":
+            value = f"{facts.removed:.1%} of the kernel weights of {DENSE.name}, {facts.dense_kernel_weights:,}"
+        if name != "dense_kernel_weights":  # said with `removed`
+            typer.echo(f"{name:<15}{_shown(value)}")
+    if layers:
+        typer.echo()
+        for row in _table(facts):
+            typer.echo(row)
 
 
 def _shown(value: object) -> str:
@@ -37,3 +50,22 @@ def _shown(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.4f}"
     return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _table(facts: Facts) -> Iterator[str]:
+    """Lines of the table of layers; channels are kept / dense, a dash is what cannot be known."""
+    columns = "{:<20}{:>16}{:>12}{:>12}{:>9}{:>12}{:>12}{:>12}{:>12}"
+    yield columns.format("layer", "kernel", "weights", "zeros", "share", "in", "out", "MFLOPs", "dense")
+    for layer in facts.layers:
+        of_dense = [f"/{count}" for count in layer.dense_kernel_shape] if layer.dense_kernel_shape else [""] * 4
+        yield columns.format(
+            layer.name,
+            "x".join(map(str, layer.kernel_shape)),
+            f"{layer.kernel_weights:,}",
+            "-" if layer.kernel_zeros is None else f"{layer.kernel_zeros:,}",
+            "-" if layer.sparsity is None else f"{layer.sparsity:.2%}",
+            f"{layer.kernel_shape[2]}{of_dense[2]}",
+            f"{layer.kernel_shape[3]}{of_dense[3]}",
+            f"{layer.mflops:,.1f}",
+            "-" if layer.dense_mflops is None else f"{layer.dense_mflops:,.1f}",
+        )

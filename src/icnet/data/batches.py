@@ -1,50 +1,77 @@
 """Augmented training batches, made ahead of time by threads, the same for the same seed."""
 
+import os
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
+import cv2
 import numpy as np
 
 from icnet.data.augment import Augmentation, random_crop
 from icnet.data.sample import Dataset
 
 Batch = tuple[np.ndarray, np.ndarray]
-"""Images (N, H, W, 3) float32 BGR, 0 to 255, and labels (N, H, W) int32."""
+"""Images (N, H, W, 3) uint8 BGR and labels (N, H, W) uint8; as bytes, so that little has to be copied to a device."""
+
+
+@dataclass(frozen=True)
+class CropStage:
+    """A part of the stream whose batches have one shape."""
+
+    batches: int
+    """How many; the last stage of a stream goes on without end."""
+    size: int
+    """Crops per batch."""
+    crop_hw: tuple[int, int]
 
 
 @dataclass(frozen=True)
 class BatchOptions:
     """What a batch is made of."""
 
-    size: int
-    crop_hw: tuple[int, int]
+    stages: tuple[CropStage, ...]
+    """In order, at least one."""
     network_hw: tuple[int, int]
     """Size at which the network sees whole images."""
     augmentation: Augmentation
     seed: int
-    threads: int = 2
-    ahead: int = 4
-    """Batches kept ready."""
+    threads: int = min(16, max(2, os.cpu_count() or 2))
+    """Each makes whole batches. More than 16 feed any one device."""
+    ahead: int = threads + 2
+    """Batches kept ready or in the making."""
 
 
 class Batches:
     """An endless stream of training batches.
 
-    Batch k depends on the seed and on k alone, not on what was read before or on thread timing, so training continues
+    Batch k depends on the options and on k alone, not on what was read before or on thread timing, so training continues
     after a stop with exactly the batches that it would have seen. Every epoch visits each sample once; the samples that
-    do not fill the last batch of an epoch open the next one.
+    do not fill the last batch of an epoch open the next one, also where one stage follows another.
     """
 
     def __init__(self, dataset: Dataset, options: BatchOptions):
         """Draw from `dataset`, which must be safe to read from several threads."""
         self.dataset, self.options = dataset, options
 
-    @property
-    def per_epoch(self) -> int:
-        """Batches in which the dataset passes about once."""
-        return max(1, round(len(self.dataset) / self.options.size))
+    def locate(self, number: int) -> tuple[int, int]:
+        """Index of the stage of batch `number`, and the position of its first sample in the whole stream."""
+        samples, stages = 0, self.options.stages
+        for index, stage in enumerate(stages):
+            if number < stage.batches or index == len(stages) - 1:
+                return index, samples + number * stage.size
+            samples, number = samples + stage.batches * stage.size, number - stage.batches
+        raise AssertionError("a stream has at least one stage")
+
+    def samples(self, number: int) -> int:
+        """How many samples the batches before `number` hold."""
+        return self.locate(number)[1]
+
+    def epochs(self, number: int) -> float:
+        """How often the dataset has passed in the batches before `number`."""
+        return self.samples(number) / len(self.dataset)
 
     def _sample_index(self, position: int) -> int:
         epoch, place = divmod(position, len(self.dataset))
@@ -54,25 +81,35 @@ class Batches:
     def batch(self, number: int) -> Batch:
         """Batch `number` of the stream, from 0."""
         options = self.options
-        images = np.empty((options.size, *options.crop_hw, 3), np.float32)
-        labels = np.empty((options.size, *options.crop_hw), np.int32)
-        for slot in range(options.size):
-            position = number * options.size + slot
+        index, first = self.locate(number)
+        stage = options.stages[index]
+        images = np.empty((stage.size, *stage.crop_hw, 3), np.uint8)
+        labels = np.empty((stage.size, *stage.crop_hw), np.uint8)
+        for slot in range(stage.size):
+            position = first + slot
             generator = np.random.default_rng([options.seed, 1, position])
             sample = self.dataset[self._sample_index(position)]
-            images[slot], labels[slot] = random_crop(sample, options.crop_hw, options.network_hw, options.augmentation, generator)
+            images[slot], labels[slot] = random_crop(sample, stage.crop_hw, options.network_hw, options.augmentation, generator)
         return images, labels
 
-    def stream(self, start: int = 0) -> Generator[Batch, None, None]:
-        """Yield batches `start`, `start` + 1, ... without end; close the iterator to stop its threads."""
-        pending: deque[Future[Batch]] = deque()
+    def stream(self, start: int = 0, place: Callable[[Batch], Any] = lambda batch: batch) -> Generator[Any, None, None]:
+        """Yield batches `start`, `start` + 1, ... without end; close the iterator to stop its threads.
+
+        Args:
+            start: number of the first batch.
+            place: applied to every batch by the thread that made it, to begin its copy to a device early.
+        """
+        pending: deque[Future[Any]] = deque()
         pool = ThreadPoolExecutor(self.options.threads, thread_name_prefix="batches")
+        inner = cv2.getNumThreads()
+        cv2.setNumThreads(1)  # our threads take one crop each; OpenCV's own would only get in their way
         try:
             number = start
             while True:
                 while len(pending) < self.options.ahead:
-                    pending.append(pool.submit(self.batch, number))
+                    pending.append(pool.submit(lambda number: place(self.batch(number)), number))
                     number += 1
                 yield pending.popleft().result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+            cv2.setNumThreads(inner)

@@ -10,10 +10,14 @@ from typing import Any
 
 from icnet.base.classes import VOID
 from icnet.base.errors import UsageError
-from icnet.base.weights import Weights
+from icnet.base.network import convolutions
+from icnet.base.weights import Weights, kernel_zeros
 
 MODEL_YML = "model.yml"
 """The description that makes a folder an Open Model Zoo model."""
+
+_WORTH_TELLING = 0.01
+"""Share of zeros; the few weights of a dense network that rounding took to zero are not meant."""
 
 _NO_LICENCE = "not stated by the weights"
 
@@ -69,8 +73,10 @@ def model_description(folder: Path, weights: Weights) -> dict[str, Any]:
     paths = sorted(path for path in folder.glob("*/*") if path.suffix in (".xml", ".bin"))
     miou = weights.about.get("miou_omz")
     figure = f" ({miou:.2%} mIoU)" if isinstance(miou, float) else ""
+    share = kernel_zeros(weights) / sum(conv.kernel_weights for conv in convolutions(weights.spec))
+    sparsity = f" with {share:.0%} weight sparsity" if share >= _WORTH_TELLING else ""
     return {
-        "description": f"ICNet trained on CamVid from scratch, segmentation of road scenes into 12 classes{figure}",
+        "description": f"ICNet trained on CamVid from scratch{sparsity}, segmentation of road scenes into 12 classes{figure}",
         "task_type": "semantic_segmentation",
         "files": [_file(path, folder) for path in paths],
         "input_info": [{"name": "data", "shape": [1, *weights.spec.size_hw, 3], "layout": "NHWC"}],

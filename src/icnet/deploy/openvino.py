@@ -13,11 +13,12 @@ import openvino as ov
 
 from icnet.base.classes import NAMES
 from icnet.base.errors import ModelError, OutputError, UsageError
-from icnet.base.weights import Weights
+from icnet.base.weights import Weights, kernel_zeros
 from icnet.deploy import omz
 from icnet.evaluation.accuracy import Network, predict
 from icnet.evaluation.reference import keras_network
 from icnet.runtime.engine import Engine
+from icnet.runtime.facts import model_facts
 from icnet.runtime.graph import Output, openvino_model
 
 Precision = Literal["fp32", "fp16"]
@@ -59,6 +60,8 @@ class ExportedIr:
     precision: Precision
     changed: float
     """Share of the compared pixels whose class differs from Keras."""
+    kernel_zeros: int
+    """Zeros among its kernel weights, counted in the file: as many as the weights have."""
 
 
 def save_ir(model: ov.Model, path: Path) -> None:
@@ -115,7 +118,8 @@ def export(
         Every IR in its final place.
 
     Raises:
-        ModelError: an IR changes the class of more than 0.1 % of the pixels; nothing is left behind.
+        ModelError: an IR changes the class of more than 0.1 % of the pixels, or has other zeros than the weights; nothing is
+            left behind.
         OutputError: a folder exists already or cannot be written; an earlier export stays as it was.
         UsageError: the name is not usable, there is nothing to write, or Keras or PyYAML is missing.
     """
@@ -141,7 +145,8 @@ def export(
                 save_ir(openvino_model(weights, output=output, half=precision == "fp16"), stage / part)
                 changed = changed_share(Engine(stage / part), frames, expected)
                 _check_change(changed, output, precision)
-                written.append(ExportedIr(folder / part, output, precision, changed))
+                zeros = _check_zeros(stage / part, weights)
+                written.append(ExportedIr(folder / part, output, precision, changed, zeros))
             omz.write_description(stage / name, weights, output)
         _publish(stage, folder, names.values())
     return written
@@ -153,6 +158,17 @@ def _check_change(changed: float, output: Output, precision: Precision) -> None:
             f"the {precision} IR with output {output} changes the class of {changed:.3%} of the pixels, "
             f"at most {MAX_CHANGED:.1%} is allowed: nothing was exported; check the weights with `icnet evaluate`"
         )
+
+
+def _check_zeros(path: Path, weights: Weights) -> int:
+    """Count the zeros of an IR in its file; pruned weights must be zero in it, and no others."""
+    found, expected = model_facts(str(path)).kernel_zeros, kernel_zeros(weights)
+    if found != expected:
+        raise ModelError(
+            f"{path.name} holds {found} zeros among its kernel weights instead of {expected}: nothing was exported; "
+            "report this with the weights"
+        )
+    return expected
 
 
 def _check_place(folder: Path, *, overwrite: bool) -> None:

@@ -47,8 +47,22 @@ class KerasOps:
     A layer is made once per name, so walking the graph again on another input size shares the weights.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, precision: str = "float32", masks: str | None = None) -> None:
+        """Choose what the layers are made of.
+
+        Args:
+            precision: `float32`, or `bfloat16` for maps and gradients; weights and logits are float32 in either case.
+            masks: layers whose weights can be removed, for `icnet.pruning`: single ones ("weight") or whole channels ("channel").
+        """
         self._layers: dict[str, layers.Layer] = {}
+        self._dtype = "mixed_bfloat16" if precision == "bfloat16" else precision
+        self._conv: type[layers.Conv2D] = layers.Conv2D
+        self._norm: type[layers.BatchNormalization] = layers.BatchNormalization
+        if masks is not None:
+            from icnet.pruning.layers import MaskedBatchNormalization, MaskedConv2D
+
+            self._conv = MaskedConv2D
+            self._norm = MaskedBatchNormalization if masks == "channel" else self._norm
 
     def _once(self, name: str, make) -> layers.Layer:
         if name not in self._layers:
@@ -58,11 +72,11 @@ class KerasOps:
     def normalise(self, x, mean, std):
         scale = [1 / value for value in std]
         offset = [-m / s for m, s in zip(mean, std, strict=True)]
-        return layers.Rescaling(scale, offset)(x)
+        return layers.Rescaling(scale, offset, dtype="float32")(x)
 
     def conv(self, x, name, width, kernel=1, *, stride=1, dilation=1, act=True):
         def convolution():
-            return layers.Conv2D(
+            return self._conv(
                 width,
                 kernel,
                 strides=stride,
@@ -70,6 +84,7 @@ class KerasOps:
                 dilation_rate=dilation,
                 use_bias=False,
                 kernel_initializer="he_normal",
+                dtype=self._dtype,
                 name=name,
             )
 
@@ -77,24 +92,24 @@ class KerasOps:
             # A residual block starts as the identity (gamma 0 at its end), which trains faster from scratch:
             # He et al., "Bag of Tricks for Image Classification", arXiv 1812.01187, section 3.1.
             gamma = "zeros" if name.endswith("_expand") else "ones"
-            return layers.BatchNormalization(epsilon=BN_EPSILON, gamma_initializer=gamma, name=f"{name}_norm")
+            return self._norm(epsilon=BN_EPSILON, gamma_initializer=gamma, dtype=self._dtype, name=f"{name}_norm")
 
         x = self._once(name, convolution)(x)
         x = self._once(f"{name}_norm", norm)(x)
-        return layers.ReLU()(x) if act else x
+        return layers.ReLU(dtype=self._dtype)(x) if act else x
 
     def classifier(self, x, name, classes):
-        return self._once(name, lambda: layers.Conv2D(classes, 1, dtype="float32", name=name))(x)
+        return self._once(name, lambda: self._conv(classes, 1, dtype="float32", name=name))(x)
 
     def add_relu(self, xs, name, *, act=True):
-        x = layers.Add()(xs)
-        return layers.ReLU()(x) if act else x
+        x = layers.Add(dtype=self._dtype)(xs)
+        return layers.ReLU(dtype=self._dtype)(x) if act else x
 
     def max_pool(self, x, name):
-        return layers.MaxPooling2D(3, strides=2, padding="same")(x)
+        return layers.MaxPooling2D(3, strides=2, padding="same", dtype=self._dtype)(x)
 
     def pyramid_level(self, x, name, bins):
-        return PyramidLevel(bins)(x)
+        return PyramidLevel(bins, dtype="float32")(x)  # bfloat16 knows an average over the map to 0.4 % only
 
     def resize(self, x, name, size_hw):
-        return Resize(size_hw)(x)
+        return Resize(size_hw, dtype=x.dtype)(x)  # the image and the logits stay float32

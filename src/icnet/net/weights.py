@@ -1,9 +1,13 @@
 """Weights between a Keras model and the weight file."""
 
+import hashlib
+from dataclasses import replace
+
 import keras
 import numpy as np
 
 from icnet.base.errors import ModelError
+from icnet.base.sparse import to_half
 from icnet.base.spec import IcnetSpec
 from icnet.base.weights import Weights, expected_shapes
 
@@ -29,14 +33,21 @@ def _variables(model: keras.Model, spec: IcnetSpec) -> dict[str, keras.Variable]
         if conv not in layers:
             continue  # an auxiliary head in an inference graph
         layer, attribute = (layers[conv], part) if part in ("kernel", "bias") else (layers[f"{conv}_norm"], _NORM_VARIABLES[part])
+        if hasattr(layer, "kernel_mask"):
+            attribute = f"stored_{part}"  # the variable; `kernel` is its product with the mask
         found[name] = getattr(layer, attribute)
     return found
 
 
-def set_weights(model: keras.Model, weights: Weights) -> None:
+def set_weights(model: keras.Model, weights: Weights, *, masks: bool = False) -> None:
     """Copy `weights` into a model that `build` made.
 
     Auxiliary heads that `weights` lacks keep their values.
+
+    Args:
+        model: with plain or masked layers.
+        weights: of the same network.
+        masks: also set the kernel masks of masked layers, so that the zeros of `weights` stay zero.
 
     Raises:
         ModelError: a tensor is missing or of another shape.
@@ -46,17 +57,57 @@ def set_weights(model: keras.Model, weights: Weights) -> None:
             if name.startswith("auxiliary"):
                 continue
             raise ModelError(f"the weights lack {name}: they belong to another network")
-        if weights.tensors[name].shape != tuple(variable.shape):
+        tensor = weights.tensors[name]
+        if tensor.shape != tuple(variable.shape):
             raise ModelError(
-                f"{name} has shape {weights.tensors[name].shape}, the network expects {tuple(variable.shape)}: "
+                f"{name} has shape {tensor.shape}, the network expects {tuple(variable.shape)}: "
                 "the weights belong to another network"
             )
-        variable.assign(weights.tensors[name])
+        variable.assign(tensor)
+        mask = _mask(model, *name.rsplit("/", 1)) if name.endswith("/kernel") else None
+        if masks and mask is not None:
+            mask.assign((tensor != 0).astype(mask.dtype))
 
 
 def get_weights(model: keras.Model, spec: IcnetSpec) -> Weights:
-    """Copy the weights of a model that `build` made from `spec` into float32 arrays."""
-    arrays = {
-        name: np.asarray(keras.ops.convert_to_numpy(variable), np.float32) for name, variable in _variables(model, spec).items()
-    }
-    return Weights(spec, arrays)
+    """Copy the weights of a model that `build` made from `spec` into float32 arrays, zero where a mask removed them."""
+    tensors = {}
+    for name, variable in _variables(model, spec).items():
+        tensor = np.asarray(keras.ops.convert_to_numpy(variable), np.float32)
+        conv, part = name.rsplit("/", 1)
+        mask = _mask(model, conv, part)
+        tensors[name] = tensor if mask is None else np.where(keras.ops.convert_to_numpy(mask), tensor, np.float32(0))
+    return Weights(spec, tensors)
+
+
+def _mask(model: keras.Model, conv: str, part: str) -> keras.Variable | None:
+    """The mask of a tensor: of a kernel's weights, or of the channels that a normalisation scales and shifts."""
+    if part == "kernel":
+        return getattr(model.get_layer(conv), "kernel_mask", None)
+    if part in ("gamma", "beta"):
+        return getattr(model.get_layer(f"{conv}_norm"), "channel_mask", None)
+    return None
+
+
+def as_stored(weights: Weights) -> Weights:
+    """The weights as `load_weights` will give them after `save_weights`: kernels rounded to fp16.
+
+    Raises:
+        ModelError: a kernel has a value that is not finite or too large for fp16.
+    """
+    tensors = dict(weights.tensors)
+    for name, tensor in weights.tensors.items():
+        if name.endswith("/kernel"):
+            try:
+                tensors[name] = to_half(tensor).astype(np.float32)
+            except ValueError as error:
+                raise ModelError(f"{name} {error}; train again with a lower learning rate") from error
+    return replace(weights, tensors=tensors)
+
+
+def digest(weights: Weights) -> str:
+    """A short hash of every tensor, which tells one trained network from another."""
+    digest = hashlib.sha256()
+    for name in sorted(weights.tensors):
+        digest.update(name.encode() + weights.tensors[name].tobytes())
+    return digest.hexdigest()[:16]

@@ -1,7 +1,8 @@
 """The figures of a model, counted from its graph and its file, never from a constant."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,31 @@ import numpy as np
 from icnet.base.errors import ModelError
 from icnet.base.network import ConvShape, convolutions
 from icnet.base.registry import SHA256, bundled_path, find_weights
-from icnet.base.spec import PRESETS
+from icnet.base.spec import DENSE, PRESETS
 
-_ABOUT = ("miou_strict", "miou_omz", "data", "licence")
+_ABOUT = ("miou_strict", "miou_omz", "scored", "data", "licence")
 """Facts that a weight file tells about itself, passed on as they are."""
+
+KernelShape = tuple[int, int, int, int]
+"""(height, width, input channels, output channels)."""
+
+
+@dataclass(frozen=True)
+class LayerFacts:
+    """One convolution, beside the one of the same name in the dense network; None where there is none."""
+
+    name: str
+    kernel_shape: KernelShape
+    kernel_weights: int
+    kernel_zeros: int | None
+    """None where only a file could tell and there is no file."""
+    sparsity: float | None
+    """`kernel_zeros` / `kernel_weights`."""
+    mflops: float
+    """10^6 multiplications and additions for one image; zeros count like any other weight, since engines multiply by them."""
+    dense_kernel_shape: KernelShape | None
+    dense_mflops: float | None
+    """At the input size of this model."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +52,10 @@ class Facts:
     """How many of them are exactly zero."""
     sparsity: float | None
     """`kernel_zeros` / `kernel_weights`."""
+    dense_kernel_weights: int
+    """`kernel_weights` of the dense network, `icnet-camvid-ava-0001`."""
+    removed: float
+    """Share of the dense network's kernel weights that this one does not have, zeros not counted; below 0 if it is larger."""
     gflops: float
     """10^9 multiplications and additions of the convolutions for one image of the model's input size."""
     bytes: int | None
@@ -38,11 +64,13 @@ class Facts:
     """Of the file; of an IR, of the .xml followed by the .bin."""
     about: dict[str, Any]
     """Accuracy and licence, as far as the file tells them."""
+    layers: tuple[LayerFacts, ...]
+    """Every convolution of the inference graph, in order."""
 
-    def to_dict(self) -> dict[str, Any]:
-        """One flat document, ready for JSON."""
-        values = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "about"}
-        return values | self.about
+    def to_dict(self, *, layers: bool = False) -> dict[str, Any]:
+        """One document, ready for JSON; flat unless it shall hold the list `layers`."""
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in ("about", "layers")}
+        return values | self.about | ({"layers": [asdict(layer) for layer in self.layers]} if layers else {})
 
 
 def model_facts(model: str) -> Facts:
@@ -57,34 +85,56 @@ def model_facts(model: str) -> Facts:
     if Path(model).suffix == ".xml":
         return _ir_facts(Path(model))
     if model in PRESETS and model not in SHA256:
-        return _facts(model, convolutions(PRESETS[model]), None, [], {})
+        spec = PRESETS[model]
+        return _facts(model, spec.size_hw, [(conv, None) for conv in convolutions(spec)], [], {})
     weights = find_weights(model)
     file = Path(model) if Path(model).suffix == ".safetensors" else bundled_path(model)
-    convs = convolutions(weights.spec)
-    zeros = sum(_zeros(weights.tensors[f"{conv.name}/kernel"]) for conv in convs)
+    counted = [(conv, _zeros(weights.tensors[f"{conv.name}/kernel"])) for conv in convolutions(weights.spec)]
     about = {key: weights.about[key] for key in _ABOUT if key in weights.about}
-    return _facts(weights.spec.name, convs, zeros, [file], about)
+    return _facts(weights.spec.name, weights.spec.size_hw, counted, [file], about)
 
 
 def _zeros(array: np.ndarray) -> int:
     return int(array.size - np.count_nonzero(array))
 
 
-def _facts(name: str, convs: list[ConvShape], zeros: int | None, files: list[Path], about: dict[str, Any]) -> Facts:
-    kernel_weights = sum(conv.kernel_weights for conv in convs)
+def _facts(
+    name: str, size_hw: tuple[int, int], counted: Sequence[tuple[ConvShape, int | None]], files: list[Path], about: dict[str, Any]
+) -> Facts:
+    """Sum up convolutions and their zeros, which are None if there is no file to count them in."""
+    dense = {conv.name: conv for conv in convolutions(DENSE, size_hw)}
+    layers = tuple(_layer(conv, zeros, dense.get(conv.name)) for conv, zeros in counted)
+    kernel_weights, dense_weights = (sum(conv.kernel_weights for conv in convs) for convs in (layers, dense.values()))
+    kernel_zeros = sum(zeros for _, zeros in counted if zeros is not None) if files else None
     digest = hashlib.sha256()
     for file in files:
         digest.update(file.read_bytes())
     return Facts(
         model=name,
-        parameters=kernel_weights + sum(conv.kernel_shape[3] for conv in convs),
+        parameters=kernel_weights + sum(layer.kernel_shape[3] for layer in layers),
         kernel_weights=kernel_weights,
-        kernel_zeros=zeros,
-        sparsity=None if zeros is None else zeros / kernel_weights,
-        gflops=2 * sum(conv.multiply_adds for conv in convs) / 1e9,
+        kernel_zeros=kernel_zeros,
+        sparsity=None if kernel_zeros is None else kernel_zeros / kernel_weights,
+        dense_kernel_weights=dense_weights,
+        removed=1 - kernel_weights / dense_weights,
+        gflops=2 * sum(conv.multiply_adds for conv, _ in counted) / 1e9,
         bytes=sum(file.stat().st_size for file in files) if files else None,
         sha256=digest.hexdigest() if files else None,
         about=about,
+        layers=layers,
+    )
+
+
+def _layer(conv: ConvShape, zeros: int | None, dense: ConvShape | None) -> LayerFacts:
+    return LayerFacts(
+        name=conv.name,
+        kernel_shape=conv.kernel_shape,
+        kernel_weights=conv.kernel_weights,
+        kernel_zeros=zeros,
+        sparsity=None if zeros is None else zeros / conv.kernel_weights,
+        mflops=2 * conv.multiply_adds / 1e6,
+        dense_kernel_shape=dense.kernel_shape if dense else None,
+        dense_mflops=2 * dense.multiply_adds / 1e6 if dense else None,
     )
 
 
@@ -92,8 +142,8 @@ def _ir_facts(path: Path) -> Facts:
     from icnet.runtime.engine import check_contract, read_ir
 
     network = read_ir(path)
-    check_contract(network, path)
-    convs, zeros = [], 0
+    _, size_hw = check_contract(network, path)
+    counted = []
     for node in network.get_ordered_ops():
         if node.get_type_name() == "Convolution":
             try:
@@ -106,11 +156,10 @@ def _ir_facts(path: Path) -> Facts:
                     "expected a model exported by icnet"
                 ) from error
             shape = (height, width, inputs, outputs)
-            convs.append(ConvShape(node.get_friendly_name(), shape, prod(shape) * prod(out_hw)))
-            zeros += _zeros(kernel)
-    if not convs:
+            counted.append((ConvShape(node.get_friendly_name(), shape, prod(shape) * prod(out_hw)), _zeros(kernel)))
+    if not counted:
         raise ModelError(f"{path} has no convolution: expected a model exported by icnet")
-    return _facts(path.stem, convs, zeros, [path, path.with_suffix(".bin")], {})
+    return _facts(path.stem, size_hw, counted, [path, path.with_suffix(".bin")], {})
 
 
 def _constant(node: Any) -> np.ndarray:

@@ -10,6 +10,7 @@ import openvino as ov
 from openvino import opset13 as ops
 
 from icnet.base import network
+from icnet.base.sparse import to_half
 from icnet.base.weights import FoldedConv, Weights, fold
 
 Output = Literal["logits", "index", "soft"]
@@ -38,9 +39,11 @@ class _Nodes:
         folded = self._convs[name]
         assert folded.stored.shape[0] == kernel, f"{name}: {folded.stored.shape}"
         assert folded.stored.shape[3] == width, f"{name}: {folded.stored.shape}"
+        beside = self._half or not folded.kernel_keeps_zeros  # the zeros of every IR are those of the weight file
+        values = np.ascontiguousarray((folded.stored if beside else folded.kernel).transpose(3, 2, 0, 1))
         y = ops.convolution(
             x,
-            self._kernel(folded, name),
+            self._kernel(values, name),
             strides=[stride, stride],
             pads_begin=[0, 0],
             pads_end=[0, 0],
@@ -48,15 +51,14 @@ class _Nodes:
             auto_pad="same_upper",  # TensorFlow's "same": the odd row or column goes to the end
             name=name,
         )
-        if self._half:
+        if beside:
             y = ops.multiply(y, ops.constant(folded.scale.reshape(1, -1, 1, 1), name=f"{name}/scale"), name=f"{name}/multiply")
         y = ops.add(y, ops.constant(folded.bias.reshape(1, -1, 1, 1), name=f"{name}/bias"), name=f"{name}/add")
         return ops.relu(y, name=f"{name}/relu") if act else y
 
-    def _kernel(self, folded: FoldedConv, name: str) -> ov.Node:
-        values = folded.stored if self._half else folded.kernel
-        values = np.ascontiguousarray(values.transpose(3, 2, 0, 1), np.float16 if self._half else np.float32)
-        constant = ops.constant(values, name=f"{name}/kernel")
+    def _kernel(self, values: np.ndarray, name: str) -> ov.Node:
+        """`values` are (out, in, height, width) float32."""
+        constant = ops.constant(to_half(values) if self._half else values, name=f"{name}/kernel")
         return ops.convert(constant, np.float32, name=f"{name}/decompress") if self._half else constant
 
     def classifier(self, x: ov.Node, name: str, classes: int) -> ov.Node:

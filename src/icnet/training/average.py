@@ -24,14 +24,20 @@ class WeightAverage:
             for index, variable in enumerate(variables)
         ]
 
+    def share(self, step: int) -> float:
+        """How much of the weights after step number `step` (from 1) enters the average; 0 where it is left alone."""
+        if step % self._every:
+            return 0.0
+        # Early on the average forgets faster, so that the random start does not linger.
+        return 1 - min(self._momentum, 1 - 1 / math.sqrt(1 + step / self._every))
+
     def update(self, step: int) -> None:
         """Take in the weights after step number `step` (from 1)."""
-        if step % self._every:
+        share = self.share(step)
+        if not share:
             return
-        # Early on the average forgets faster, so that the random start does not linger.
-        momentum = min(self._momentum, 1 - 1 / math.sqrt(1 + step / self._every))
         for average, variable in zip(self.values, self._variables, strict=True):
-            average.assign_add((1 - momentum) * (variable.value - average.value))
+            average.assign_add(share * (variable.value - average.value))
 
     @contextmanager
     def applied(self) -> Iterator[None]:

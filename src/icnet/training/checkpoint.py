@@ -8,10 +8,10 @@ from typing import Any
 import keras
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
+from safetensors.numpy import save_file
 
 from icnet.base.errors import ModelError
-from icnet.base.files import write_bytes
+from icnet.base.files import replacing
 
 
 @dataclass(frozen=True)
@@ -24,17 +24,27 @@ class Progress:
     """Training time so far, over all resumed parts."""
     best_miou: float = -1.0
     """Best strict mIoU on the validation split so far."""
+    losses: tuple[float, ...] = ()
+    """Of the steps that no line of the log covers yet, the newest last."""
+
+    @property
+    def reported(self) -> int:
+        """The step of the log's last line."""
+        return self.step - len(self.losses)
 
 
 def save_checkpoint(path: Path, state: dict[str, keras.Variable], progress: Progress, identity: dict[str, Any]) -> None:
-    """Write every variable of `state`, the progress, and what identifies the run.
+    """Write every variable of `state` bit by bit, the progress, and what identifies the run.
+
+    At every moment, also of a power cut, `path` is either the previous checkpoint or this one, whole.
 
     Raises:
         OutputError: the file cannot be written; the previous one stays.
     """
-    tensors = {name: np.array(keras.ops.convert_to_numpy(value)) for name, value in state.items()}
+    tensors = {name: np.asarray(keras.ops.convert_to_numpy(value), order="C") for name, value in state.items()}
     header = {"progress": json.dumps(progress.__dict__), "identity": json.dumps(identity, sort_keys=True)}
-    write_bytes(path, save(tensors, metadata=header))
+    with replacing(path, durable=True) as temporary:
+        save_file(tensors, temporary, metadata=header)
 
 
 def load_checkpoint(path: Path, state: dict[str, keras.Variable], identity: dict[str, Any]) -> Progress:
@@ -42,7 +52,7 @@ def load_checkpoint(path: Path, state: dict[str, keras.Variable], identity: dict
 
     Args:
         path: the checkpoint.
-        state: the same names and shapes as were saved.
+        state: the same names, shapes and types as were saved.
         identity: what identifies the run: must equal what was saved with it.
 
     Raises:
@@ -52,13 +62,15 @@ def load_checkpoint(path: Path, state: dict[str, keras.Variable], identity: dict
         with safe_open(path, framework="numpy") as file:
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a dict
-        progress, saved = Progress(**json.loads(header["progress"])), json.loads(header["identity"])
+        stored, saved = json.loads(header["progress"]), json.loads(header["identity"])
+        progress = Progress(**stored | {"losses": tuple(stored.get("losses", ()))})
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{path} is not a readable checkpoint ({error}): start a new run in another folder") from error
     different = _differences(saved, json.loads(json.dumps(identity)))
     if different:
         raise ModelError(f"{path} belongs to a run with other options: {', '.join(different)}; use the same, or another folder")
-    if {name: tuple(variable.shape) for name, variable in state.items()} != {name: t.shape for name, t in tensors.items()}:
+    expected = {name: (tuple(value.shape), keras.backend.standardize_dtype(value.dtype)) for name, value in state.items()}
+    if expected != {name: (tensor.shape, tensor.dtype.name) for name, tensor in tensors.items()}:
         raise ModelError(f"{path} does not fit the network: start a new run in another folder")
     for name, variable in state.items():
         variable.assign(tensors[name])

@@ -2,13 +2,15 @@
 
 import csv
 import io
+import os
 import time
 from pathlib import Path
 
-from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
+from icnet.base.errors import OutputError
 from icnet.base.files import write_bytes
 
 CSV = "log.csv"
@@ -21,24 +23,34 @@ class TrainingLog:
     """Appends to `log.csv` and to TensorBoard event files in one folder; needs no TensorFlow."""
 
     def __init__(self, folder: Path, step: int):
-        """Open the logs in `folder` to go on after `step`; lines of an earlier part of the run up to it stay."""
+        """Open the logs in `folder` to go on after `step`; what an earlier part of the run wrote up to it stays."""
         self._csv = folder / CSV
-        rows: list[list[str]] = []
-        if self._csv.exists():
-            with self._csv.open(newline="") as file:
-                _, *rows = csv.reader(file)
-        kept = [row for row in rows if int(row[COLUMNS.index("step")]) <= step]  # later ones will be done again
+        rows = [row for row in _whole_rows(self._csv) if int(row["step"]) <= step]  # later ones will be done again
         text = io.StringIO()
-        csv.writer(text).writerows([COLUMNS, *kept])
+        table = csv.DictWriter(text, COLUMNS, restval="", extrasaction="ignore")
+        table.writeheader()
+        table.writerows(rows)
         write_bytes(self._csv, text.getvalue().encode())
         self._events = EventFileWriter(str(folder / "tensorboard"))
+        # Tells TensorBoard to forget what killed parts of the run wrote from this step on.
+        self._events.add_event(Event(wall_time=time.time(), step=step + 1, session_log=SessionLog(status=SessionLog.START)))
+        self._events.flush()
 
     def _append(self, row) -> None:
-        with self._csv.open("a", newline="") as file:
-            csv.writer(file).writerow(row)
+        try:
+            with self._csv.open("a", newline="") as file:
+                csv.writer(file).writerow(row)
+                file.flush()
+                os.fsync(file.fileno())  # before a checkpoint that counts on this line
+        except OSError as error:
+            raise OutputError(f"cannot write {self._csv}: {error.strerror or error}; free some space") from error
 
     def write(self, step: int, values: dict[str, float]) -> None:
-        """Log `values` (keys among `COLUMNS`) after `step` steps."""
+        """Log `values` (keys among `COLUMNS`) after `step` steps.
+
+        Raises:
+            OutputError: the table cannot be written.
+        """
         row = {"step": step, **values}
         self._append([row.get(column, "") for column in COLUMNS])
         scalars = [Summary.Value(tag=key, simple_value=value) for key, value in values.items()]
@@ -48,3 +60,12 @@ class TrainingLog:
     def close(self) -> None:
         """Close the event file."""
         self._events.close()
+
+
+def _whole_rows(path: Path) -> list[dict[str, str]]:
+    """The lines of a table that were written to their ends; none if there is no table."""
+    if not path.exists():
+        return []
+    lines = path.read_text(errors="replace").splitlines(keepends=True)
+    rows = csv.DictReader(line for line in lines if line.endswith("\n"))
+    return [row for row in rows if None not in row.values() and row.get("step", "").isdigit()]

@@ -1,38 +1,144 @@
-"""A training run as data: everything that decides its result, and the learning rate that follows from it."""
+"""A training run as data: everything that decides its result, what follows from it, and the recipe of each published model."""
 
 import math
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
 
+from icnet.base.errors import UsageError
+from icnet.base.spec import COMPACT_60, DENSE, SPARSE_60
 from icnet.data.augment import Augmentation
+from icnet.data.batches import CropStage
+
+Precision = Literal["float32", "bfloat16"]
+Granularity = Literal["weight", "channel"]
+
+
+@dataclass(frozen=True)
+class FinalStage:
+    """The last part of a run, on crops near the size at which the network is used."""
+
+    share: float = 0.2
+    """Of all crops of the run."""
+    crop_hw: tuple[int, int] = (720, 960)
+    batch_size: int = 4
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """Learning from a trained network's probabilities too: Hinton et al., arXiv 1503.02531."""
+
+    teacher: str = DENSE.name
+    """A published name or a weight file; it stays as it is."""
+    weight: float = 1.0
+    """Of the distillation loss beside the losses against the labels."""
+    temperature: float = 2.0
+
+
+@dataclass(frozen=True)
+class Pruning:
+    """Removing weights gradually during the run."""
+
+    ratio: float = 0.6
+    """Share of the inference graph's kernel weights that is zero at the end, exactly; for channels, `widths` decides."""
+    granularity: Granularity = "weight"
+    widths: str = COMPACT_60.name
+    """The published network whose widths are reached when whole channels are removed."""
+    begin: float = 0.0
+    """When it starts, as a share of the run."""
+    end: float = 0.6
+    """When the ratio is reached, as a share of the run; the rest of it repairs what was lost."""
+    every: int = 50
+    """Steps from one removal to the next."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train. A checkpoint and the weights that come of it carry the recipe."""
+    """How to train. A checkpoint and the weights that come of it carry the recipe.
+
+    The defaults suit a few hours on a CPU; the published models have recipes of their own in `RECIPES`.
+
+    Raises:
+        UsageError: a value is out of range.
+    """
 
     epochs: int = 64
     batch_size: int = 4
     crop_hw: tuple[int, int] = (352, 480)
+    final: FinalStage | None = None
+    """Larger crops at the end, if any."""
+    initial: str = ""
+    """Weights to start from, a published name or a file; random ones by default. Narrower networks are grown."""
+    precision: Precision = "float32"
+    """Of maps and gradients; weights, normalisation, losses and validation are float32 in either case."""
     learning_rate: float = 1e-3
     """Peak of the schedule."""
     final_rate: float = 0.005
     """The last learning rate as a share of the peak."""
     warmup_steps: int = 300
     weight_decay: float = 0.01
-    """Decoupled (AdamW), for kernels only."""
+    """Decoupled (AdamW: Loshchilov and Hutter, arXiv 1711.05101): a step takes `learning_rate * weight_decay` of every kernel
+    away, whatever the gradients. The L2 penalties of Adam and SGD recipes, such as 2e-4, are no guide to it."""
     ema_momentum: float = 0.998
     """Of the exponential moving average of the weights, per step; the average is what is validated and saved."""
-    cascade: tuple[float, ...] = (1.0, 0.4, 0.16)
-    """Loss weights of the heads at 1/4, 1/8 and 1/16 of the input size (ICNet paper, section 3.4)."""
+    loss: Literal["cross-entropy", "ohem"] = "cross-entropy"
+    """Weighted by class in either case; `ohem` counts only the pixels that the network finds hard."""
+    ohem_probability: float = 0.7
+    """Pixels whose true class is less probable than this are hard."""
+    ohem_share: float = 0.0625
+    """The hardest of the labelled pixels that always count."""
     class_weight_offset: float = 1.05
     """ENet uses 1.02; a larger one brings the class weights closer together."""
+    jaccard: float = 1.0
+    """Weight of the Jaccard loss beside the cross-entropy."""
+    cascade: tuple[float, ...] = (1.0, 0.4, 0.16)
+    """Loss weights of the heads at 1/4, 1/8 and 1/16 of the input size (ICNet paper, section 3.4)."""
+    distillation: Distillation | None = None
+    pruning: Pruning | None = None
     augmentation: Augmentation = field(default_factory=Augmentation)
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        _require("epochs and batch_size", "1 or more", self.epochs >= 1 and self.batch_size >= 1)
+        _require("learning_rate", "above 0", self.learning_rate > 0)
+        _require("weight_decay, warmup_steps and seed", "0 or more", min(self.weight_decay, self.warmup_steps, self.seed) >= 0)
+        _require("final_rate", "from 0 to 1", 0 <= self.final_rate <= 1)
+        _require("ema_momentum", "from 0 to below 1", 0 <= self.ema_momentum < 1)
+        _require("ohem_probability", "between 0 and 1", 0 < self.ohem_probability < 1)
+        _require("ohem_share", "from 0 to 1", 0 <= self.ohem_share <= 1)
+        _require("class_weight_offset", "above 1", self.class_weight_offset > 1)
+        _require("jaccard", "0 or more", self.jaccard >= 0)
+        _require("cascade", "three numbers of 0 or more", len(self.cascade) == 3 and min(self.cascade) >= 0)
+        if final := self.final:
+            _require("final.share", "between 0 and 1", 0 < final.share < 1)
+            _require("final.batch_size", "1 or more", final.batch_size >= 1)
+        if distillation := self.distillation:
+            _require("distillation.weight", "0 or more", distillation.weight >= 0)
+            _require("distillation.temperature", "above 0", distillation.temperature > 0)
+        if pruning := self.pruning:
+            _require("pruning.ratio", "from 0 to below 1", 0 <= pruning.ratio < 1)
+            _require("pruning.every", "1 or more", pruning.every >= 1)
+            _require("pruning.begin and end", "in order, from 0 to 1", 0 <= pruning.begin <= pruning.end <= 1)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types only, for JSON."""
         return asdict(self)
+
+
+def _require(name: str, expected: str, holds: bool) -> None:
+    if not holds:
+        raise UsageError(f"the recipe's {name} must be {expected}: see what it is with --show-recipe and change it with --set")
+
+
+def crop_stages(recipe: Recipe, images: int) -> tuple[CropStage, ...]:
+    """The parts of a run over `images` images; each gets its share of the run's `epochs * images` crops, at least one batch."""
+    crops = recipe.epochs * images
+    late = recipe.final.share * crops if recipe.final else 0
+
+    def stage(share: float, size: int, crop_hw: tuple[int, int]) -> CropStage:
+        return CropStage(max(1, round(share / size)), size, crop_hw)
+
+    first = stage(crops - late, recipe.batch_size, recipe.crop_hw)
+    return (first, stage(late, recipe.final.batch_size, recipe.final.crop_hw)) if recipe.final else (first,)
 
 
 def learning_rate(recipe: Recipe, step: int, total_steps: int) -> float:
@@ -48,3 +154,24 @@ def learning_rate(recipe: Recipe, step: int, total_steps: int) -> float:
     progress = min(1.0, (step - recipe.warmup_steps) / max(1, total_steps - recipe.warmup_steps))
     share = recipe.final_rate + (1 - recipe.final_rate) * (1 + math.cos(math.pi * progress)) / 2
     return recipe.learning_rate * share
+
+
+_SCRATCH = Recipe(
+    epochs=800,
+    batch_size=8,
+    crop_hw=(480, 640),
+    final=FinalStage(),
+    warmup_steps=500,
+    weight_decay=0.05,
+    ema_momentum=0.999,
+    augmentation=Augmentation(scale=(0.5, 2.0)),
+)
+
+RECIPES: dict[str, Recipe] = {
+    DENSE.name: _SCRATCH,
+    COMPACT_60.name: _SCRATCH,
+    SPARSE_60.name: replace(
+        _SCRATCH, epochs=300, learning_rate=3e-4, warmup_steps=100, initial=COMPACT_60.name, pruning=Pruning(ratio=0.6)
+    ),
+}
+"""How each published model is trained: for one GPU, hours to a day. On a CPU, shorten and shrink it."""

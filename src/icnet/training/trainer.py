@@ -11,26 +11,32 @@ from typing import Any
 import keras
 import numpy as np
 
-from icnet.base.errors import TrainingError, UsageError
+from icnet.base.errors import ModelError, TrainingError, UsageError
+from icnet.base.files import sole_writer
 from icnet.base.metrics import Scores
 from icnet.base.spec import IcnetSpec
-from icnet.base.weights import Weights, save_weights
+from icnet.base.weights import Weights, load_weights, save_weights
 from icnet.data.batches import Batches, BatchOptions
 from icnet.data.sample import Dataset
 from icnet.data.survey import survey
 from icnet.evaluation.accuracy import evaluate
 from icnet.evaluation.reference import KerasNetwork
 from icnet.net.icnet import build
-from icnet.net.layers import KerasOps
-from icnet.net.losses import PixelCrossEntropy, class_weights
-from icnet.net.weights import get_weights, set_weights
+from icnet.net.weights import as_stored, digest, get_weights, set_weights
 from icnet.training.average import WeightAverage
 from icnet.training.checkpoint import Progress, load_checkpoint, save_checkpoint
+from icnet.training.clock import Clock
+from icnet.training.grow import grow
 from icnet.training.log import CSV, TrainingLog
-from icnet.training.recipe import Recipe, learning_rate
+from icnet.training.objective import objective
+from icnet.training.pruning import GradualPruning
+from icnet.training.recipe import Recipe, crop_stages, learning_rate
+from icnet.training.steps import Losses, optimizer_step
 
 CHECKPOINT = "checkpoint.safetensors"
 """Name of the file in a run's folder from which the run goes on."""
+BEST, LAST = "best.safetensors", "last.safetensors"
+"""Names of the weight files in a run's folder: the best by strict mIoU, and those of the last validation of a run."""
 
 
 @dataclass(frozen=True)
@@ -64,96 +70,77 @@ def check_folder(folder: Path, *, resume: bool) -> None:
     """
     if resume and not (folder / CHECKPOINT).exists():
         raise UsageError(f"{folder} holds no run to resume: leave out --resume to start one there")
-    if not resume and any((folder / name).exists() for name in (CHECKPOINT, CSV, "best.safetensors")):
+    if not resume and any((folder / name).exists() for name in (CHECKPOINT, CSV, BEST)):
         raise UsageError(f"{folder} already holds a run: add --resume to go on with it, or choose another folder")
-
-
-class _Clock:
-    """Times of one run, and the losses since the last epoch's end."""
-
-    def __init__(self, progress: Progress):
-        self._before, self._start = progress.seconds, time.monotonic()
-        self.saved = self._start
-        self.restart(progress.step)
-
-    def restart(self, step: int) -> None:
-        """An epoch begins at `step`."""
-        self.losses: list[float] = []
-        self._epoch_step, self._epoch_start = step, time.monotonic()
-
-    def rate(self, step: int) -> float:
-        """Steps per second since the epoch's begin."""
-        return (step - self._epoch_step) / (time.monotonic() - self._epoch_start)
-
-    def elapsed(self) -> float:
-        """Seconds of this run."""
-        return time.monotonic() - self._start
-
-    def total(self) -> float:
-        """Seconds, earlier parts of the run included."""
-        return self._before + self.elapsed()
-
-    def since_saved(self) -> float:
-        """Seconds since the last checkpoint."""
-        return time.monotonic() - self.saved
 
 
 class Trainer:
     """Trains one network in one folder.
 
     The folder gets `checkpoint.safetensors` (to go on from), `best.safetensors` and `last.safetensors` (weight files with
-    the moving average), `log.csv` and `tensorboard/`.
+    the moving average), `log.csv` and `tensorboard/`. A run with pruning has no best before all is removed. If that was
+    whole channels, `compact-best.safetensors` and `compact-last.safetensors` hold the same networks without them.
     """
 
     def __init__(
-        self, spec: IcnetSpec, recipe: Recipe, train: Dataset, val: Dataset, folder: Path, *, initial: Weights | None = None
+        self,
+        spec: IcnetSpec,
+        recipe: Recipe,
+        train: Dataset,
+        val: Dataset,
+        folder: Path,
+        *,
+        initial: Weights | None = None,
+        teacher: Weights | None = None,
     ):
-        """Build the network, from `initial` weights if given.
+        """Build the network.
+
+        Args:
+            spec: the network.
+            recipe: how to train it.
+            train: images to learn from.
+            val: images to score, never to learn from.
+            folder: of the run.
+            initial: what `recipe.initial` names: weights to start from, of this network or a narrower one.
+            teacher: what `recipe.distillation.teacher` names.
 
         Raises:
             UsageError: the crop does not fit the strides, or a dataset is empty.
+            ModelError: the initial weights belong to another network.
         """
         if not len(train) or not len(val):
             raise UsageError("training and validation need at least one image each: check the dataset folder")
         keras.utils.set_random_seed(recipe.seed)
         self.spec, self.recipe, self.folder = spec, recipe, folder
-        self.val = val
-        options = BatchOptions(recipe.batch_size, recipe.crop_hw, spec.size_hw, recipe.augmentation, recipe.seed)
-        self.batches = Batches(train, options)
-        self.total_steps = recipe.epochs * self.batches.per_epoch
-        shared = KerasOps()
-        self.model = build(spec, recipe.crop_hw, auxiliary=True, ops=shared)
-        self._scored = KerasNetwork(build(spec, ops=shared))  # the same weights on whole images
-        if initial is not None:
-            set_weights(self.model, initial)
+        self.val, self._teacher = val, teacher
+        stages = crop_stages(recipe, len(train))
+        self.batches = Batches(train, BatchOptions(stages, spec.size_hw, recipe.augmentation, recipe.seed))
+        self.total_steps = sum(stage.batches for stage in stages)
         self._survey = survey(train)
-        self._compile(class_weights(self._survey.counts, recipe.class_weight_offset))
+        crops_hw = [stage.crop_hw for stage in stages]
+        self.objective = objective(spec, recipe, crops_hw, self._survey.counts, teacher=teacher)
+        self.model = self.objective.network
+        if initial is not None:
+            set_weights(self.model, grow(initial, spec, seed=recipe.seed))
+        self._whole = build(spec)  # for validation: plain float32 layers, as users will run them
+        self.average = WeightAverage(self.objective.models[0].trainable_variables, recipe.ema_momentum)
+        self._stepper = optimizer_step(self.objective.models, self.average)
+        self._pruning = GradualPruning(self.model, recipe.pruning, self.total_steps) if recipe.pruning else None
         self.progress = Progress()
         self.checkpoint = folder / CHECKPOINT
-
-    def _compile(self, weights: np.ndarray) -> None:
-        optimizer = keras.optimizers.AdamW(
-            self.recipe.learning_rate,
-            weight_decay=self.recipe.weight_decay,
-        )
-        optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
-        loss = [PixelCrossEntropy(weights) for _ in self.recipe.cascade]
-        loss_weights = list(self.recipe.cascade)
-        self.model.compile(optimizer, loss, loss_weights=loss_weights, jit_compile=self.model.jit_compile)
-        optimizer.build(self.model.trainable_variables)
-        self.average = WeightAverage(self.model.trainable_variables, self.recipe.ema_momentum)
 
     def _identity(self) -> dict[str, Any]:
         """What a checkpoint must agree on; the number of epochs may change, the learning rate then follows the new one."""
         recipe = self.recipe.to_dict()
         del recipe["epochs"]
-        return {"network": self.spec.to_dict(), "recipe": recipe, "training data": self._survey.digest}
+        teacher = {"teacher": digest(self._teacher)} if self._teacher else {}
+        return {"network": self.spec.to_dict(), "recipe": recipe, "training data": self._survey.digest, **teacher}
 
     def _state(self) -> dict[str, keras.Variable]:
         """Every variable of the run by a name that is the same in the next process."""
         named = {f"model/{variable.path}": variable for variable in self.model.weights}
         # Optimizer paths are not unique on every backend; their order is fixed.
-        named |= {f"optimizer/{index}": variable for index, variable in enumerate(self.model.optimizer.variables)}
+        named |= {f"optimizer/{index}": variable for index, variable in enumerate(self.objective.optimizer.variables)}
         return named | {f"average/{index}": variable for index, variable in enumerate(self.average.values)}
 
     def run(
@@ -180,28 +167,59 @@ class Trainer:
         """
         options = options or RunOptions()
         check_folder(self.folder, resume=options.resume)
-        if options.resume:
-            self.progress = load_checkpoint(self.checkpoint, self._state(), self._identity())
-        log = TrainingLog(self.folder, self.progress.step)
-        stream = self.batches.stream(self.progress.step)
-        clock = _Clock(self.progress)
+        weight_files = [prefix + name for prefix in ("", "compact-") for name in (BEST, LAST)]
+        with sole_writer(self.folder, [CHECKPOINT, CSV, *weight_files]):
+            check_folder(self.folder, resume=options.resume)  # another process may have begun one in between
+            if options.resume:
+                self._load_checkpoint()
+            else:
+                self._save_checkpoint()  # a run that is killed early can be resumed too
+            return self._run(options, on_step, on_epoch)
+
+    def _run(
+        self,
+        options: RunOptions,
+        on_step: Callable[[StepReport], bool],
+        on_epoch: Callable[[dict[str, float]], None],
+    ) -> Progress:
+        log = TrainingLog(self.folder, self.progress.reported)
+        stream = self.batches.stream(self.progress.step, self._stepper.place)
+        clock = Clock(self.progress.seconds, self.batches.samples(self.progress.step))
+
+        def report(*, last: bool) -> bool:
+            """End an epoch; tells whether it was validated."""
+            values = self._end_of_epoch(clock, options, last=last)
+            log.write(self.progress.step, values)
+            on_epoch(values)
+            clock.restart(self.batches.samples(self.progress.step))
+            self.progress = dataclasses.replace(self.progress, losses=())
+            return "miou_strict" in values
+
+        def tell(told: Losses) -> bool:
+            """Keep and report losses; tells whether to go on."""
+            losses = (*self.progress.losses, *(loss for _, loss in told))
+            self.progress = dataclasses.replace(self.progress, seconds=clock.total(), losses=losses)
+            return all([on_step(StepReport(step, self.total_steps, loss)) for step, loss in told])
+
         try:
+            finished = self.progress.step == self.total_steps
+            if self.progress.losses and (finished or self._passed(1)):  # killed between an epoch's last step and its end
+                report(last=finished)
+                self._save_checkpoint()
             while self.progress.step < self.total_steps:
-                loss, validated = self.train_step(*next(stream)), False
-                self.progress = dataclasses.replace(self.progress, seconds=clock.total())
-                clock.losses.append(loss)
-                go_on = on_step(StepReport(self.progress.step, self.total_steps, loss))
+                told, validated = self.train_step(*next(stream)), False
                 over = options.max_minutes is not None and clock.elapsed() >= options.max_minutes * 60
-                last = over or not go_on or self.progress.step == self.total_steps
+                over = over or self.progress.step == self.total_steps
+                due = clock.since_saved() >= options.save_minutes * 60
+                if over or due or self._passed(1):
+                    told += self.drain()  # what is logged or saved must be known to the last step
+                last = not tell(told) or over
                 if last:
+                    tell(self.drain())
                     self._save_checkpoint()  # nothing may be lost if the validation is interrupted
-                if last or self.progress.step % self.batches.per_epoch == 0:
-                    values = self._end_of_epoch(clock, options, last=last)
-                    log.write(self.progress.step, values)
-                    on_epoch(values)
-                    clock.restart(self.progress.step)
-                    validated = "miou_strict" in values
-                if validated or clock.since_saved() >= options.save_minutes * 60:
+                if last or self._passed(1):
+                    validated = report(last=last)
+                if validated or due:
                     self._save_checkpoint()
                     clock.saved = time.monotonic()
                 if last:
@@ -212,49 +230,75 @@ class Trainer:
         return self.progress
 
     def _save_checkpoint(self) -> None:
+        self.sync()
         save_checkpoint(self.checkpoint, self._state(), self.progress, self._identity())
 
-    def _end_of_epoch(self, clock: "_Clock", options: RunOptions, *, last: bool) -> dict[str, float]:
+    def _load_checkpoint(self) -> None:
+        """Go back to the last checkpoint; the best score is that of the file, which may be newer than the checkpoint."""
+        self.sync()  # what the steps hold is given up
+        progress = load_checkpoint(self.checkpoint, self._state(), self._identity())
+        self.progress = dataclasses.replace(progress, best_miou=_score(self.folder / BEST))
+
+    def _passed(self, epochs: int) -> bool:
+        """Whether the step just done completed a multiple of `epochs` epochs."""
+        step = self.progress.step
+        return self.batches.epochs(step) // epochs > self.batches.epochs(step - 1) // epochs
+
+    def _end_of_epoch(self, clock: Clock, options: RunOptions, *, last: bool) -> dict[str, float]:
         """What the log gets; validates if it is time to."""
-        step, per_epoch = self.progress.step, self.batches.per_epoch
+        step = self.progress.step
         values = {
-            "epoch": step / per_epoch,
+            "epoch": self.batches.epochs(step),
             "minutes": self.progress.seconds / 60,
-            "images_per_second": clock.rate(step) * self.recipe.batch_size,
+            "images_per_second": clock.rate(self.batches.samples(step)),
             "learning_rate": learning_rate(self.recipe, step - 1, self.total_steps),
-            "loss": float(np.mean(clock.losses)),
+            "loss": float(np.mean(self.progress.losses)),
         }
-        if last or step // per_epoch % options.validate_every == 0:
+        if last or self._passed(options.validate_every):
             result = self.validate(keep=last)
             values |= {"miou_strict": result.miou_strict, "miou_omz": result.miou_omz}
         return values
 
-    def train_step(self, images: np.ndarray, labels: np.ndarray) -> float:
-        """One optimizer step on a batch, learning rate and average included; returns its loss."""
-        self.model.optimizer.learning_rate = learning_rate(self.recipe, self.progress.step, self.total_steps)
-        self.model.reset_metrics()  # Keras would report the mean over all steps so far
-        logs = self.model.train_on_batch(images, [labels] * len(self.recipe.cascade), return_dict=True)
-        loss = float(logs["loss"])
-        if not math.isfinite(loss):
-            raise TrainingError(f"the loss became {loss} at step {self.progress.step + 1}: start anew with a lower learning rate")
+    def sync(self) -> None:
+        """Bring the Keras variables up to date."""
+        self._stepper.sync()
+
+    def train_step(self, images: Any, labels: Any) -> Losses:
+        """Begin one optimizer step on a batch, learning rate, average and pruning included; returns the losses known by now.
+
+        Raises:
+            TrainingError: one of them is not finite.
+        """
+        rate = learning_rate(self.recipe, self.progress.step, self.total_steps)
+        told = self._stepper.run(self.progress.step + 1, images, [labels] * len(self.recipe.cascade), rate)
         self.progress = dataclasses.replace(self.progress, step=self.progress.step + 1)
-        self.average.update(self.progress.step)
-        return loss
+        if self._pruning is not None and self._pruning.due(self.progress.step):
+            self.sync()
+            self._pruning.prune(self.progress.step)
+        return _finite(told)
+
+    def drain(self) -> Losses:
+        """The losses of the steps that are still under way, when they are done; as `train_step`."""
+        return _finite(self._stepper.drain())
 
     def validate(self, *, keep: bool = False) -> Scores:
-        """Score the averaged weights on the validation split by the accuracy protocol and save them if they are the best.
+        """Score the averaged weights, rounded as a file holds them, on the validation split; save them if they are the best.
 
         Args:
             keep: also write `last.safetensors`.
         """
+        self.sync()
         with self.average.applied():
-            samples = (self.val[index] for index in range(len(self.val)))
-            result = evaluate(samples, self._scored).scores
-            self._save(result, keep=keep)
+            weights = as_stored(get_weights(self.model, self.spec))
+        set_weights(self._whole, weights)
+        samples = (self.val[index] for index in range(len(self.val)))
+        result = evaluate(samples, KerasNetwork(self._whole)).scores
+        self._save(weights, result, keep=keep)
         return result
 
-    def _save(self, result: Scores, *, keep: bool) -> None:
-        better = result.miou_strict > self.progress.best_miou
+    def _save(self, weights: Weights, result: Scores, *, keep: bool) -> None:
+        pruned = self._pruning is None or self._pruning.reached(self.progress.step)
+        better = pruned and result.miou_strict > self.progress.best_miou
         if better:
             self.progress = dataclasses.replace(self.progress, best_miou=result.miou_strict)
         about = {
@@ -264,6 +308,24 @@ class Trainer:
             "miou_strict": result.miou_strict,
             "miou_omz": result.miou_omz,
         }
-        weights = dataclasses.replace(get_weights(self.model, self.spec), about=about)
-        for name in ["best"] * better + ["last"] * keep:
-            save_weights(self.folder / f"{name}.safetensors", weights)
+        weights = dataclasses.replace(weights, about=about)
+        compacted = self._pruning.compacted(weights) if self._pruning and pruned else None
+        for name in [BEST] * better + [LAST] * keep:
+            if compacted is not None:  # first, because a resumed run takes the other one's score for both
+                save_weights(self.folder / f"compact-{name}", compacted)
+            save_weights(self.folder / name, weights)
+
+
+def _score(path: Path) -> float:
+    """The strict mIoU that a weight file of a run carries; -1, below every score, if there is no such file."""
+    try:
+        return float(load_weights(path).about["miou_strict"])
+    except (ModelError, KeyError, TypeError, ValueError):
+        return -1.0
+
+
+def _finite(losses: Losses) -> Losses:
+    for step, loss in losses:
+        if not math.isfinite(loss):
+            raise TrainingError(f"the loss became {loss} at step {step}: start anew with a lower learning rate")
+    return losses

@@ -1,0 +1,86 @@
+import runpy
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from icnet.base.weights import Weights, file_sha256, load_weights, random_weights, save_weights
+from icnet.runtime.facts import model_facts
+
+TOOL = runpy.run_path(str(Path(__file__).resolve().parents[1] / "tools" / "bundle.py"))
+
+
+@pytest.fixture
+def camvid(tmp_path, blocks) -> Path:
+    """A CamVid folder with three training and two validation pictures."""
+    root = tmp_path / "camvid"
+    for split, count in (("train", 3), ("val", 2)):
+        lines = []
+        for sample in (blocks(count)[index] for index in range(count)):
+            for kind, array in ((split, sample.image), (f"{split}annot", sample.labels)):
+                (root / kind).mkdir(parents=True, exist_ok=True)
+                cv2.imwrite(str(root / kind / f"{sample.name}.png"), array)
+            lines.append(f"{split}/{sample.name}.png {split}annot/{sample.name}.png")
+        (root / f"{split}.txt").write_text("\n".join(lines))
+    return root
+
+
+@pytest.fixture
+def trained(tmp_path, tiny) -> Path:
+    """Weights of which most kernels are half zeros."""
+    generator = np.random.default_rng(0)
+    tensors = {
+        name: array * (generator.random(array.shape) < 0.5).astype(np.float32) if name.endswith("kernel") else array
+        for name, array in random_weights(tiny).tensors.items()
+    }
+    save_weights(tmp_path / "best.safetensors", Weights(tiny, tensors, {"recipe": {"epochs": 7}, "miou_strict": 0.99}))
+    return tmp_path / "best.safetensors"
+
+
+def run(monkeypatch, *arguments: object) -> None:
+    monkeypatch.setattr(sys, "argv", ["bundle.py", *map(str, arguments)])
+    TOOL["main"]()
+
+
+def test_figures_terms_and_report(camvid, trained, tmp_path, monkeypatch, capsys):
+    run(monkeypatch, trained, "--data", camvid, "--to", tmp_path / "out")
+    target = tmp_path / "out" / "tiny.safetensors"
+    out, source, made = capsys.readouterr().out, load_weights(trained), load_weights(target)
+    assert all((made.tensors[name] == array).all() for name, array in source.tensors.items())
+    assert made.about["recipe"] == {"epochs": 7}
+    assert 0 <= made.about["miou_strict"] < 0.99, "scored anew"
+    assert made.about["data"].endswith("train split (3 images); val only chose the epoch")
+    assert made.about["scored"] == "CamVid val (2 images)"
+    facts = model_facts(str(target))
+    for text in (
+        file_sha256(target),
+        f"{target.stat().st_size:,} bytes",
+        f"| zeros among them | {facts.kernel_zeros:,} (",
+        f"| strict | {100 * made.about['miou_strict']:.2f} %",
+        "| Road | ",
+        "loads in ",
+    ):
+        assert text in out
+
+
+def test_training_on_more_is_told(camvid, trained, tmp_path, monkeypatch, capsys):
+    run(monkeypatch, trained, "--data", camvid, "--to", tmp_path / "out", "--trained-on", "train", "val")
+    about = load_weights(tmp_path / "out" / "tiny.safetensors").about
+    assert about["data"].endswith("train split (3 images) and val split (2 images)")
+    assert about["scored"] == "CamVid val (2 images, which it was trained on too)"
+
+
+def test_mistakes_are_one_line(camvid, trained, tmp_path, tiny, monkeypatch, capsys):
+    save_weights(tmp_path / "random.safetensors", random_weights(tiny))
+    for arguments, text in (
+        ((tmp_path / "random.safetensors",), "was not trained"),
+        ((trained, "--score-on", "test"), "no test.txt"),
+        ((tmp_path / "none.safetensors",), "no weight file"),
+    ):
+        with pytest.raises(SystemExit) as caught:
+            run(monkeypatch, *arguments, "--data", camvid, "--to", tmp_path / "out")
+        assert caught.value.code == 2
+        assert text in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
