@@ -5,7 +5,8 @@ usage: python tools/widths.py latency --out runs/widths
        python tools/widths.py accuracy --data CamVid --out runs/widths --initial icnet-camvid-ava-compact-60-0001 --epochs 4
        python tools/widths.py show --out runs/widths --picture docs/widths.png
 
-`latency` needs nncf and an otherwise idle machine. The networks are untrained there: time does not depend on the weights.
+It needs the extra `measure`. `latency` wants an otherwise idle machine; the networks are untrained there, since time does not
+depend on the weights.
 `accuracy` starts every candidate from the same weights: channels that it lacks are pruned by magnitude, channels that it
 has beyond them are grown, then all train on with the same recipe. That compares widths; it is not what full training gives.
 """

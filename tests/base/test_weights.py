@@ -306,3 +306,8 @@ def test_a_dead_channel_folds_to_zero_but_its_weights_are_not_pruned():
     assert folded["stem1"].bias.tolist() == [0, 0, 5, 0]
     assert not folded["stem1"].kernel_keeps_zeros
     assert folded["stem2"].kernel_keeps_zeros
+
+
+def test_the_bundled_sparse_network_has_exactly_sixty_percent_zeros():
+    weights = find_weights("icnet-camvid-ava-sparse-60-0001")
+    assert kernel_zeros(weights) == 16_005_350 == round(0.6 * 26_675_584)

@@ -7,6 +7,7 @@ import pytest
 from icnet.base import spec
 from icnet.base.weights import load_weights
 from icnet.cli import run
+from icnet.training import recipe as recipes
 
 
 @pytest.fixture
@@ -30,6 +31,7 @@ def camvid(tmp_path, blocks):
 @pytest.fixture
 def arguments(camvid, tmp_path, tiny, monkeypatch):
     monkeypatch.setitem(spec.PRESETS, "tiny", tiny)
+    monkeypatch.setitem(recipes.RECIPES, "tiny", recipes.Recipe())
     common = ["train", "--data", str(camvid), "--out", str(tmp_path / "run"), "--model", "tiny"]
     return [*common, "--batch-size", "2", "--crop", "64x96", "--epochs", "3", "--json"]
 
@@ -73,7 +75,7 @@ def test_ctrl_c_stops_cleanly_and_saves(arguments, tmp_path, capsys, monkeypatch
         (["--resume"], "holds no run to resume"),
         (["--epochs", "0"], "--epochs"),
         (["--precision", "int8"], "expected one of float32, bfloat16"),
-        (["--sparsity", "1"], "pruning.ratio must be from 0 to below 1"),
+        (["--sparsity", "1"], "pruning.ratio must be between 0 and 1"),
         (["--teacher", "none.safetensors"], "no weight file at none.safetensors"),
         (["--set", "speed=2"], "no 'speed' there"),
     ],
@@ -98,9 +100,7 @@ def _recipe(capsys, *options) -> dict:
 
 @pytest.mark.parametrize("model", spec.PRESETS)
 def test_show_recipe_needs_no_data_and_shows_the_models_own(capsys, model):
-    from icnet.training.recipe import RECIPES
-
-    assert _recipe(capsys, "--model", model) == json.loads(json.dumps(RECIPES[model].to_dict()))
+    assert _recipe(capsys, "--model", model) == json.loads(json.dumps(recipes.RECIPES[model].to_dict()))
 
 
 def test_options_change_the_recipe_and_set_comes_last(capsys):

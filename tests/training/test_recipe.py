@@ -16,9 +16,9 @@ def test_every_published_model_has_a_recipe_that_is_json():
         assert json.loads(json.dumps(recipe.to_dict()))["epochs"] == recipe.epochs
 
 
-def test_the_sparse_model_starts_from_the_dense_one_and_loses_sixty_percent():
+def test_the_sparse_model_starts_from_the_compact_one_and_loses_sixty_percent():
     recipe = RECIPES["icnet-camvid-ava-sparse-60-0001"]
-    assert recipe.initial == "icnet-camvid-ava-0001"
+    assert recipe.initial == "icnet-camvid-ava-compact-60-0001"
     assert (recipe.pruning.ratio, recipe.pruning.granularity) == (0.6, "weight")
 
 

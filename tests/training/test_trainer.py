@@ -146,3 +146,16 @@ def test_validation_scores_the_average_and_leaves_the_weights(make, tiny):
     np.testing.assert_array_equal(get_weights(trainer.model, tiny).tensors["classifier/kernel"], before)
     saved = load_weights(trainer.folder / "best.safetensors").tensors["classifier/kernel"]
     assert not saved.any()
+
+
+def test_weights_tell_how_they_came_about(make, tiny):
+    initial = dataclasses.replace(random_weights(tiny), about={"recipe": {"epochs": 7}, "step": 3, "licence": "x"})
+    trainer = make(recipe=dataclasses.replace(RECIPE, epochs=1, initial="/somewhere/first.safetensors"), initial=initial)
+    trainer.run()
+    about = load_weights(trainer.folder / "last.safetensors").about
+    assert about["history"] == [{"recipe": {"epochs": 7}, "step": 3}]
+    assert about["recipe"]["initial"] == "first.safetensors"
+    again = make("again", recipe=dataclasses.replace(RECIPE, epochs=1), initial=load_weights(trainer.folder / "last.safetensors"))
+    again.run()
+    history = load_weights(again.folder / "last.safetensors").about["history"]
+    assert [run["step"] for run in history] == [3, 4]

@@ -53,7 +53,7 @@ def train(
     seed: Annotated[int | None, typer.Option(min=0, help=f"Of initial weights, order and augmentation; {_OURS}.")] = None,
     max_minutes: Annotated[
         float | None,
-        typer.Option(min=0, help="Stop cleanly and save after this time of training; reading and validating are not counted."),
+        typer.Option(min=0, help="Stop cleanly and save after this time; reading the data and the last validation come on top."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in the folder.")] = False,
     deterministic: Annotated[
@@ -128,14 +128,17 @@ def _size(text: str) -> tuple[int, int]:
 def _recipe(model: str, given: dict[str, Any], assignments: list[str]) -> "Recipe":
     """The model's recipe with the options of their own applied, then those of `--set`."""
     from icnet.training.override import override
-    from icnet.training.recipe import RECIPES, Recipe
+    from icnet.training.recipe import RECIPES
 
+    without_pruning = given.get("pruning.ratio") == 0
+    if without_pruning:
+        del given["pruning.ratio"]
     shortcuts = [f"{name}={','.join(map(str, value)) if isinstance(value, tuple) else value}" for name, value in given.items()]
     if given.keys() & {"batch_size", "crop_hw"}:
         shortcuts.append("final=none")  # what is asked for holds for the whole run
-    if given.get("pruning.ratio") == 0:
+    if without_pruning:
         shortcuts.append("pruning=none")
-    return override(RECIPES.get(model, Recipe()), [*shortcuts, *assignments])
+    return override(RECIPES[model], [*shortcuts, *assignments])
 
 
 def _run(trainer: "Trainer", options: "RunOptions") -> "Progress":
@@ -145,12 +148,14 @@ def _run(trainer: "Trainer", options: "RunOptions") -> "Progress":
     from icnet.cli.terminal import interrupt_sets
 
     stop = threading.Event()
+    stopping: list[bool] = []  # said so
     with progress() as bars, interrupt_sets(stop):
         bar = bars.add_task("training", total=trainer.total_steps)
 
         def on_step(report: "StepReport") -> bool:
             bars.update(bar, completed=report.step, description=f"loss {report.loss:.3f}")
-            if stop.is_set():
+            if stop.is_set() and not stopping:
+                stopping.append(True)
                 say("stopping: saving, then validating (Ctrl-C again skips the validation)")
             return not stop.is_set()
 

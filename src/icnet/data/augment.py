@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from icnet.base.classes import VOID
+from icnet.base.errors import UsageError
 from icnet.data.sample import Sample
 
 
@@ -26,6 +27,18 @@ class Augmentation:
     """Largest relative change of saturation."""
     tint: float = 0.06
     """Largest relative change of each colour channel: white balance."""
+
+    def __post_init__(self) -> None:
+        """Refuse what no picture could be changed by.
+
+        Raises:
+            UsageError: a range is out of order or a strength below zero.
+        """
+        low, high = self.scale
+        if not (0 < low <= high and self.aspect >= 1):
+            raise UsageError(f"augmentation scale {low} to {high}, aspect {self.aspect}: expected 0 < low <= high and 1 or more")
+        if min(self.brightness, self.contrast, self.saturation, self.tint) < 0:
+            raise UsageError("augmentation: brightness, contrast, saturation and tint must be 0 or more")
 
 
 def random_crop(

@@ -17,7 +17,7 @@ class Survey:
     counts: np.ndarray
     """(12,) int64 pixels per class."""
     digest: str
-    """Of the samples' names in order: tells one dataset from another."""
+    """Of the samples' names and class counts in order: tells one dataset from another."""
 
 
 def survey(dataset: Dataset) -> Survey:
@@ -33,4 +33,10 @@ def survey(dataset: Dataset) -> Survey:
 
     with ThreadPoolExecutor() as pool:
         names, counts = zip(*pool.map(look, range(len(dataset))), strict=True)
-    return Survey(np.sum(counts, axis=0), hashlib.sha256("\n".join(names).encode()).hexdigest()[:16])
+    return Survey(np.sum(counts, axis=0), _digest(names, counts))
+
+
+def _digest(names: tuple[str, ...], counts: tuple[np.ndarray, ...]) -> str:
+    digest = hashlib.sha256("\n".join(names).encode())
+    digest.update(np.stack(counts).astype("<i8").tobytes())
+    return digest.hexdigest()[:16]

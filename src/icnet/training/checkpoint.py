@@ -26,6 +26,8 @@ class Progress:
     """Best strict mIoU on the validation split so far."""
     losses: tuple[float, ...] = ()
     """Of the steps that no line of the log covers yet, the newest last."""
+    history: tuple[dict[str, Any], ...] = ()
+    """The runs that made the weights that this one started from, the first one first."""
 
     @property
     def reported(self) -> int:
@@ -63,7 +65,7 @@ def load_checkpoint(path: Path, state: dict[str, keras.Variable], identity: dict
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a dict
         stored, saved = json.loads(header["progress"]), json.loads(header["identity"])
-        progress = Progress(**stored | {"losses": tuple(stored.get("losses", ()))})
+        progress = Progress(**stored | {name: tuple(stored.get(name, ())) for name in ("losses", "history")})
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{path} is not a readable checkpoint ({error}): start a new run in another folder") from error
     different = _differences(saved, json.loads(json.dumps(identity)))

@@ -7,7 +7,7 @@ from icnet.base.weights import Weights
 from icnet.base.widths import widen
 
 NEW_SCALE = 0.1
-"""Of new kernels against He's. Batch normalisation undoes it, and pruning by magnitude then takes them before what has learnt."""
+"""Of new kernels against He's: batch normalisation undoes it, and pruning by magnitude prefers them less to old ones."""
 
 
 def grow(weights: Weights, spec: IcnetSpec, *, seed: int = 0) -> Weights:

@@ -69,9 +69,10 @@ def _parse(kind: Any, text: str, assignment: str) -> Any:
         return text
     try:
         value = _BOOL[text.lower()] if kind is bool else kind(text)
-    except (ValueError, KeyError):
-        value = math.nan
-    if not math.isfinite(value):
+        finite = math.isfinite(value)
+    except (ValueError, KeyError, OverflowError):
+        finite = False
+    if not finite:
         expected = {bool: "true or false", int: "a whole number", float: "a number"}[kind]
         raise UsageError(f"recipe field {assignment!r}: expected {expected}")
     return value

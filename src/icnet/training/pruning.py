@@ -48,6 +48,10 @@ class GradualPruning:
         """Whether more is to be removed after step number `step` (from 1) than this object has removed."""
         return self._schedule.ratio_at(step) > self._ratio
 
+    def restart(self) -> None:
+        """The masks have changed otherwise, such as by a checkpoint: apply the schedule anew after the next step."""
+        self._ratio = 0.0
+
     def reached(self, step: int) -> bool:
         """Whether all is removed after step number `step`."""
         return step >= self._schedule.end_step

@@ -75,6 +75,7 @@ class Recipe:
     final_rate: float = 0.005
     """The last learning rate as a share of the peak."""
     warmup_steps: int = 300
+    """At most; a quarter of a run that is shorter than four times this."""
     weight_decay: float = 0.01
     """Decoupled (AdamW: Loshchilov and Hutter, arXiv 1711.05101): a step takes `learning_rate * weight_decay` of every kernel
     away, whatever the gradients. The L2 penalties of Adam and SGD recipes, such as 2e-4, are no guide to it."""
@@ -100,7 +101,8 @@ class Recipe:
     def __post_init__(self) -> None:
         _require("epochs and batch_size", "1 or more", self.epochs >= 1 and self.batch_size >= 1)
         _require("learning_rate", "above 0", self.learning_rate > 0)
-        _require("weight_decay, warmup_steps and seed", "0 or more", min(self.weight_decay, self.warmup_steps, self.seed) >= 0)
+        _require("weight_decay and warmup_steps", "0 or more", min(self.weight_decay, self.warmup_steps) >= 0)
+        _require("seed", "from 0 to 4294967295", 0 <= self.seed < 2**32)
         _require("final_rate", "from 0 to 1", 0 <= self.final_rate <= 1)
         _require("ema_momentum", "from 0 to below 1", 0 <= self.ema_momentum < 1)
         _require("ohem_probability", "between 0 and 1", 0 < self.ohem_probability < 1)
@@ -115,7 +117,7 @@ class Recipe:
             _require("distillation.weight", "0 or more", distillation.weight >= 0)
             _require("distillation.temperature", "above 0", distillation.temperature > 0)
         if pruning := self.pruning:
-            _require("pruning.ratio", "from 0 to below 1", 0 <= pruning.ratio < 1)
+            _require("pruning.ratio", "between 0 and 1", 0 < pruning.ratio < 1)
             _require("pruning.every", "1 or more", pruning.every >= 1)
             _require("pruning.begin and end", "in order, from 0 to 1", 0 <= pruning.begin <= pruning.end <= 1)
 
@@ -149,9 +151,10 @@ def learning_rate(recipe: Recipe, step: int, total_steps: int) -> float:
         step: steps done so far.
         total_steps: steps of the whole run.
     """
-    if step < recipe.warmup_steps:
-        return recipe.learning_rate * (step + 1) / recipe.warmup_steps
-    progress = min(1.0, (step - recipe.warmup_steps) / max(1, total_steps - recipe.warmup_steps))
+    warmup = min(recipe.warmup_steps, total_steps // 4)
+    if step < warmup:
+        return recipe.learning_rate * (step + 1) / warmup
+    progress = min(1.0, (step - warmup) / max(1, total_steps - warmup))
     share = recipe.final_rate + (1 - recipe.final_rate) * (1 + math.cos(math.pi * progress)) / 2
     return recipe.learning_rate * share
 

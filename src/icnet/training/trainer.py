@@ -126,13 +126,18 @@ class Trainer:
         self.average = WeightAverage(self.objective.models[0].trainable_variables, recipe.ema_momentum)
         self._stepper = optimizer_step(self.objective.models, self.average)
         self._pruning = GradualPruning(self.model, recipe.pruning, self.total_steps) if recipe.pruning else None
-        self.progress = Progress()
+        self.progress = Progress(history=_history(initial))
         self.checkpoint = folder / CHECKPOINT
 
     def _identity(self) -> dict[str, Any]:
-        """What a checkpoint must agree on; the number of epochs may change, the learning rate then follows the new one."""
+        """What a checkpoint must agree on.
+
+        The number of epochs may change, the learning rate then follows the new one; but not where it also decides when the
+        crops change or what is pruned by now.
+        """
         recipe = self.recipe.to_dict()
-        del recipe["epochs"]
+        if not (self.recipe.final or self.recipe.pruning):
+            del recipe["epochs"]
         teacher = {"teacher": digest(self._teacher)} if self._teacher else {}
         return {"network": self.spec.to_dict(), "recipe": recipe, "training data": self._survey.digest, **teacher}
 
@@ -235,8 +240,13 @@ class Trainer:
 
     def _load_checkpoint(self) -> None:
         """Go back to the last checkpoint; the best score is that of the file, which may be newer than the checkpoint."""
+        self.drain()
         self.sync()  # what the steps hold is given up
         progress = load_checkpoint(self.checkpoint, self._state(), self._identity())
+        if progress.step > self.total_steps:
+            raise UsageError(f"{self.folder} is at step {progress.step} of {self.total_steps} already: ask for more epochs")
+        if self._pruning is not None:
+            self._pruning.restart()
         self.progress = dataclasses.replace(progress, best_miou=_score(self.folder / BEST))
 
     def _passed(self, epochs: int) -> bool:
@@ -301,8 +311,12 @@ class Trainer:
         better = pruned and result.miou_strict > self.progress.best_miou
         if better:
             self.progress = dataclasses.replace(self.progress, best_miou=result.miou_strict)
+        recipe = self.recipe.to_dict()
+        for part, key in ((recipe, "initial"), (recipe["distillation"] or {"teacher": ""}, "teacher")):
+            part[key] = Path(part[key]).name  # where a file lay on this machine is nobody else's business
         about = {
-            "recipe": self.recipe.to_dict(),
+            "recipe": recipe,
+            "history": list(self.progress.history),
             "step": self.progress.step,
             "minutes": round(self.progress.seconds / 60, 1),
             "miou_strict": result.miou_strict,
@@ -314,6 +328,14 @@ class Trainer:
             if compacted is not None:  # first, because a resumed run takes the other one's score for both
                 save_weights(self.folder / f"compact-{name}", compacted)
             save_weights(self.folder / name, weights)
+
+
+def _history(initial: Weights | None) -> tuple[dict[str, Any], ...]:
+    """What made the weights that a run starts from, the first run first."""
+    if initial is None:
+        return ()
+    last = {key: initial.about[key] for key in ("recipe", "step", "minutes", "miou_strict") if key in initial.about}
+    return (*initial.about.get("history", []), last)
 
 
 def _score(path: Path) -> float:
