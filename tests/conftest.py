@@ -1,60 +1,15 @@
-"""What tests share: a tiny network, a tiny labelled set, and the place where CamVid may lie."""
+"""Fixtures that all tests share, and the place where CamVid may lie."""
 
-import dataclasses
 import os
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 
-from icnet.base.spec import DENSE
-from icnet.data.sample import Sample
+from tiny_network import TINY, Blocks
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 CAMVID = Path(os.environ.get("ICNET_CAMVID", Path(__file__).resolve().parents[2] / "shared" / "camvid"))
-
-TINY = dataclasses.replace(
-    DENSE,
-    name="tiny",
-    stem=(8, 8, 8),
-    stage2=(4, 8),
-    stage3=(4, 16),
-    stage4=(8, 24),
-    stage5=(8, 32),
-    blocks=(1, 2, 1, 1),
-    pyramid=16,
-    detail=(8, 8, 8),
-    fusion=16,
-    size_hw=(96, 128),
-)
-
-
-class Blocks:
-    """Labelled pictures of coloured rectangles, which even a tiny network learns: colour tells the class."""
-
-    def __init__(self, count: int, seed: int = 0, size_hw: tuple[int, int] = (48, 64)):
-        self.count, self.seed, self.size_hw = count, seed, size_hw
-        self.read: set[int] = set()
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, index: int) -> Sample:
-        if not 0 <= index < self.count:
-            raise IndexError(index)
-        self.read.add(index)
-        generator = np.random.default_rng([self.seed, index])
-        labels = np.zeros(self.size_hw, np.uint8)
-        for value in (3, 5, 8):
-            y, x = generator.integers(0, [side // 2 for side in self.size_hw])
-            cv2.rectangle(labels, (int(x), int(y)), (int(x) + 24, int(y) + 18), value, -1)
-        colours = np.array(
-            [(250, 200, 180), (0,) * 3, (0,) * 3, (60, 60, 60), (0,) * 3, (20, 160, 20), (0,) * 3, (0,) * 3, (30, 30, 220)]
-        )
-        image = colours[labels] + generator.normal(0, 6, (*self.size_hw, 1))
-        return Sample(f"blocks_{index}", np.clip(image, 0, 255).astype(np.uint8), labels)
 
 
 @pytest.fixture

@@ -85,7 +85,6 @@ class Plus(layers.Layer):
         lambda x: x * x,
         lambda x: layers.Concatenate(axis=1)([x, x]),
     ],
-    ids=str,
 )
 def test_carried_through(operation):
     assert groups(chain(operation)) == {"first": (6, ("first",))}
@@ -111,7 +110,6 @@ def test_carried_through(operation):
         lambda x: x + 1.0,
         lambda x: layers.Add()([x, keras.ops.mean(x, axis=-1, keepdims=True)]),
     ],
-    ids=str,
 )
 def test_what_is_not_known_freezes(operation):
     assert groups(chain(operation)) == {}

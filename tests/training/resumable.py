@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from conftest import TINY, Blocks
 from icnet.training import trainer as room
 from icnet.training.clock import Clock
 from icnet.training.determinism import make_deterministic
 from icnet.training.log import TrainingLog
 from icnet.training.recipe import Pruning, Recipe
 from icnet.training.trainer import BEST, CHECKPOINT, RunOptions, StepReport, Trainer
+from tiny_network import TINY, Blocks
 
 SPEC = dataclasses.replace(TINY, blocks=(1, 1, 1, 1))
 DENSE = Recipe(epochs=4, batch_size=2, crop_hw=(64, 96), learning_rate=1e-2, warmup_steps=4, ema_momentum=0.9)

@@ -15,7 +15,7 @@ import dataclasses, json, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import keras, numpy as np
-from conftest import TINY, Blocks
+from tiny_network import TINY, Blocks
 from icnet.base.errors import TrainingError
 from icnet.base.weights import random_weights
 from icnet.net.icnet import build
