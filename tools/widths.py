@@ -125,7 +125,8 @@ def fitted(weights: Any, spec: IcnetSpec) -> Any:
     keep = {conv.name: conv.kernel_shape[3] for conv in convolutions(least)}
     heads = [layer.name for layer in model.layers if layer.name.startswith("auxiliary")]
     ChannelPruner(model, keep=keep, exclude=heads, channelwise=channelwise).prune()
-    return get_weights(compact(model, channelwise=channelwise)[0], least)
+    narrow, _ = compact(model, channelwise=channelwise)
+    return dataclasses.replace(get_weights(narrow, least), about=weights.about)
 
 
 def _least(one: Any, other: Any) -> Any:

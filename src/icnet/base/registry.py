@@ -10,7 +10,7 @@ FOLDER = Path(__file__).resolve().parent.parent / "weights"
 """Where the bundled weight files and their model cards lie."""
 
 SHA256: dict[str, str] = {
-    "icnet-camvid-ava-compact-60-0001": "a81023a28846c759988cfc11db665837ac077b736ef91993755010a6808ef8bb",
+    "icnet-camvid-ava-compact-60-0001": "29178f89c02188a94e1ebd0959af98830106d6510ba3227898d0a516891cbfc1",
     "icnet-camvid-ava-sparse-60-0001": "468cc5998e3cea75fd4c1733b78c5786a6cbfb1e1789c5974336bbc6a8c5b161",
 }
 """Bundled model name to the SHA-256 of `<FOLDER>/<name>.safetensors`, checked at every load."""
