@@ -39,7 +39,7 @@ def _variables(model: keras.Model, spec: IcnetSpec) -> dict[str, keras.Variable]
     return found
 
 
-def set_weights(model: keras.Model, weights: Weights, *, masks: bool = False) -> None:
+def set_weights(model: keras.Model, weights: Weights) -> None:
     """Copy `weights` into a model that `build` made.
 
     Auxiliary heads that `weights` lacks keep their values.
@@ -47,7 +47,6 @@ def set_weights(model: keras.Model, weights: Weights, *, masks: bool = False) ->
     Args:
         model: with plain or masked layers.
         weights: of the same network.
-        masks: also set the kernel masks of masked layers, so that the zeros of `weights` stay zero.
 
     Raises:
         ModelError: a tensor is missing or of another shape.
@@ -64,9 +63,6 @@ def set_weights(model: keras.Model, weights: Weights, *, masks: bool = False) ->
                 "the weights belong to another network"
             )
         variable.assign(tensor)
-        mask = _mask(model, *name.rsplit("/", 1)) if name.endswith("/kernel") else None
-        if masks and mask is not None:
-            mask.assign((tensor != 0).astype(mask.dtype))
 
 
 def get_weights(model: keras.Model, spec: IcnetSpec) -> Weights:
