@@ -12,6 +12,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 CAMVID = Path(os.environ.get("ICNET_CAMVID", Path(__file__).resolve().parents[2] / "shared" / "camvid"))
 
 
+@pytest.fixture(autouse=True, scope="session")
+def cache_folder(tmp_path_factory) -> None:
+    """No test writes into the user's cache."""
+    os.environ["ICNET_CACHE"] = str(tmp_path_factory.mktemp("compiled"))
+
+
 @pytest.fixture
 def blocks() -> type[Blocks]:
     return Blocks

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -20,6 +22,18 @@ def test_dense_counts_are_the_published_ones(spec):
 
 def test_compact_keeps_at_most_forty_percent():
     assert sum(conv.kernel_weights for conv in convolutions(COMPACT_60)) <= 0.4 * 26_675_584
+
+
+def test_convolving_low_takes_a_quarter_of_the_operations():
+    usual, low = (
+        {conv.name: conv for conv in convolutions(dataclasses.replace(DENSE, convolve_low=flag), (512, 512))}
+        for flag in (False, True)
+    )
+    assert usual.keys() == low.keys()
+    assert {name for name, conv in usual.items() if conv != low[name]} == {"fusion1_low", "fusion2_low"}
+    for name in ("fusion1_low", "fusion2_low"):
+        assert usual[name].kernel_shape == low[name].kernel_shape
+        assert usual[name].multiply_adds == 4 * low[name].multiply_adds
 
 
 def test_hand_counted_convolutions():

@@ -49,7 +49,7 @@ def test_a_mean_may_be_zero_and_whole():
 
 
 def test_presets_by_name():
-    assert preset(DEFAULT_MODEL) is COMPACT_60
+    assert preset(DEFAULT_MODEL.removesuffix("-int8")) is COMPACT_60
     assert set(PRESETS) == {"icnet-camvid-ava-0001", "icnet-camvid-ava-sparse-60-0001", "icnet-camvid-ava-compact-60-0001"}
     with pytest.raises(ModelError, match="icnet-camvid-ava-0001"):
         preset("icnet")
@@ -69,3 +69,13 @@ def test_other_sizes_are_refused_with_the_nearest(size_hw, near):
         check_size(size_hw)
     for text in near.split(" or "):
         check_size(tuple(int(side) for side in text.split("x")))
+
+
+def test_older_files_lack_the_order_of_fusion():
+    values = IcnetSpec().to_dict()
+    del values["convolve_low"]
+    assert IcnetSpec.from_dict(values).convolve_low is False
+    assert IcnetSpec.from_dict(COMPACT_60.to_dict()).convolve_low is True
+    for wrong in (1, 0, "yes", None):
+        with pytest.raises(ModelError, match="its convolve_low is"):
+            IcnetSpec.from_dict({**values, "convolve_low": wrong})

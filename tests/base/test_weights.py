@@ -12,7 +12,7 @@ from icnet.base.errors import ModelError
 from icnet.base.network import BN_EPSILON
 from icnet.base.registry import find_weights
 from icnet.base.sparse import pack, to_half, unpack
-from icnet.base.spec import DEFAULT_MODEL, SPARSE_60, IcnetSpec
+from icnet.base.spec import COMPACT_60, SPARSE_60, IcnetSpec
 from icnet.base.weights import Weights, expected_shapes, fold, kernel_zeros, load_weights, random_weights, save_weights
 
 SPEC = IcnetSpec(
@@ -195,7 +195,7 @@ def test_number_formats_that_numpy_lacks(saved):
 
 def test_bundled_file_still_loads():
     """A file without packed kernels, written before there were any."""
-    weights = find_weights(DEFAULT_MODEL)
+    weights = find_weights(COMPACT_60.name)
     assert set(expected_shapes(weights.spec)) <= set(weights.tensors)
 
 
@@ -284,12 +284,12 @@ def test_find_weights_by_path_and_name(saved, monkeypatch, tmp_path):
     path, _, digest = saved
     assert find_weights(str(path)).spec == SPEC
     monkeypatch.setattr(registry, "FOLDER", tmp_path)
-    path.rename(tmp_path / f"{DEFAULT_MODEL}.safetensors")
-    monkeypatch.setattr(registry, "SHA256", {DEFAULT_MODEL: digest})
-    assert find_weights(DEFAULT_MODEL).spec == SPEC
-    monkeypatch.setattr(registry, "SHA256", {DEFAULT_MODEL: "0" * 64})
+    path.rename(tmp_path / f"{COMPACT_60.name}.safetensors")
+    monkeypatch.setattr(registry, "SHA256", {COMPACT_60.name: digest})
+    assert find_weights(COMPACT_60.name).spec == SPEC
+    monkeypatch.setattr(registry, "SHA256", {COMPACT_60.name: "0" * 64})
     with pytest.raises(ModelError, match="damaged"):
-        find_weights(DEFAULT_MODEL)
+        find_weights(COMPACT_60.name)
     with pytest.raises(ModelError, match="unknown model"):
         find_weights("resnet")
     with pytest.raises(ModelError, match="icnet train"):

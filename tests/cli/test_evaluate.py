@@ -45,7 +45,7 @@ def folder(tmp_path_factory) -> Path:
     weights = random_weights(SPEC, seed=4)
     save_weights(root / "tiny.safetensors", weights)
     for output in ("index", "soft"):
-        save_ir(openvino_model(weights, output=output), root / f"{output}.xml")
+        save_ir(openvino_model(weights, output=output), root / f"{output}.xml", {})
     generator = np.random.default_rng(0)
     lines = []
     for kind in ("val", "valannot"):

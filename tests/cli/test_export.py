@@ -7,11 +7,13 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from icnet.base.errors import DataError, UsageError
-from icnet.base.spec import IcnetSpec
+from icnet.base.errors import DataError, ModelError, UsageError
+from icnet.base.spec import DEFAULT_MODEL, IcnetSpec
 from icnet.base.weights import kernel_zeros, load_weights, random_weights, save_weights
 from icnet.cli.export import export
 from icnet.evaluation import reference
+from icnet.runtime.engine import read_about, read_ir
+from tiny_network import Blocks
 
 SPEC = IcnetSpec(
     name="tiny",
@@ -82,6 +84,10 @@ def test_mistakes(weights, tmp_path):
     for arguments, kind, text in (
         ((tmp_path / "a.xml", "-o", out), UsageError, "exported already"),
         ((weights, "-o", out, "--data", tmp_path / "none"), DataError, "val.txt"),
+        ((DEFAULT_MODEL, "-o", out), UsageError, "exported already"),
+        ((weights, "-o", out, "--precision", "int8"), UsageError, "--data"),
+        ((weights, "-o", out, "--max-drop", "1"), UsageError, "--max-drop is for --precision int8"),
+        ((weights, "-o", out, "--seed", "1", "--data", tmp_path), UsageError, "--seed is for --precision int8"),
     ):
         result = run(*arguments)
         assert isinstance(result.exception, kind)
@@ -94,4 +100,45 @@ def test_without_keras(weights, tmp_path, monkeypatch):
     result = run(weights, "-o", tmp_path / "out", "--data", pictures(tmp_path / "data", 1))
     assert isinstance(result.exception, UsageError)
     assert "icnet[export]" in str(result.exception)
+    assert not (tmp_path / "out").exists()
+
+
+def labelled(folder: Path) -> Path:
+    """A CamVid folder of coloured rectangles."""
+    for split, count in (("train", 5), ("val", 3)):
+        for kind in (split, f"{split}annot"):
+            (folder / kind).mkdir(parents=True)
+        for index in range(count):
+            sample = Blocks(count, seed=len(split))[index]
+            cv2.imwrite(str(folder / split / f"{index}.png"), sample.image)
+            cv2.imwrite(str(folder / f"{split}annot" / f"{index}.png"), sample.labels)
+        (folder / f"{split}.txt").write_text("\n".join(f"{split}/{index}.png {split}annot/{index}.png" for index in range(count)))
+    return folder
+
+
+def test_eight_bits_with_a_guard(weights, tmp_path):
+    pytest.importorskip("keras")
+    pytest.importorskip("nncf")
+    out = tmp_path / "out"
+    options = ("--precision", "int8", "--kind", "logits", "--data", labelled(tmp_path / "data"), "--images", "3", "--seed", "7")
+    result = run(weights, "-o", out, *options, "--max-drop", "100")
+    assert result.exit_code == 0, (result.output, result.exception)
+    first, second = result.stdout.splitlines()
+    assert first.startswith("strict mIoU on val ")
+    assert "points lost" in first
+    assert second.startswith(str(out / "tiny-logits" / "FP16-INT8" / "tiny-logits.xml"))
+    assert [path.name for path in out.iterdir()] == ["tiny-logits"]
+    told = read_about(read_ir(out / "tiny-logits" / "FP16-INT8" / "tiny-logits.xml"))["quantization"]
+    assert (told["images"], told["of"], told["seed"]) == (3, 5, 7)
+
+
+def test_a_missed_guard_writes_nothing(weights, tmp_path, monkeypatch):
+    pytest.importorskip("nncf")
+
+    def refuse(*_, **__):
+        raise ModelError("too much lost: nothing was written")
+
+    monkeypatch.setattr("icnet.deploy.quantize.quantize", refuse)
+    result = run(weights, "-o", tmp_path / "out", "--precision", "int8", "--data", labelled(tmp_path / "data"))
+    assert isinstance(result.exception, ModelError)
     assert not (tmp_path / "out").exists()

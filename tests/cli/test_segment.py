@@ -190,9 +190,10 @@ def test_ctrl_c_ends_a_recording_with_a_good_file(folder, model, capsys, monkeyp
     handler = signal.getsignal(signal.SIGINT)
     assert cli.run(["segment", "0", "-o", "out", "--model", model, "--json"]) == 0
     (entry,) = json.loads(capsys.readouterr().out)["inputs"]
-    assert (entry["input"], entry["kind"], entry["frames"], entry["outputs"]) == ("0", "camera", 3, ["out/camera0.mp4"])
+    assert (entry["input"], entry["kind"], entry["outputs"]) == ("0", "camera", ["out/camera0.mp4"])
+    assert entry["frames"] + entry["dropped"] >= 3
     with av.open("out/camera0.mp4") as container:
-        assert len(list(container.decode(video=0))) == 3
+        assert len(list(container.decode(video=0))) == entry["frames"]
     assert signal.getsignal(signal.SIGINT) is handler
 
 

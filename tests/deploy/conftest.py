@@ -6,6 +6,7 @@ import pytest
 
 from icnet.base.spec import IcnetSpec
 from icnet.base.weights import Weights, random_weights
+from tiny_network import Blocks
 
 SPEC = IcnetSpec(
     name="tiny",
@@ -36,3 +37,9 @@ def frames() -> list[np.ndarray]:
         noise = generator.integers(-8, 9, areas.shape)
         pictures.append(np.clip(areas + noise, 0, 255).astype(np.uint8))
     return pictures
+
+
+@pytest.fixture(scope="session")
+def blocks_split() -> type[Blocks]:
+    """Labelled pictures: `blocks_split(count, seed)`."""
+    return Blocks

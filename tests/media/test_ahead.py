@@ -4,7 +4,7 @@ from contextlib import closing
 
 import pytest
 
-from icnet.media.ahead import ahead
+from icnet.media.ahead import Newest, ahead
 
 
 def test_order_and_end():
@@ -54,3 +54,67 @@ def test_exceptions_arrive_in_their_turn():
     assert next(numbers) == 1
     with pytest.raises(KeyError, match="broken"):
         next(numbers)
+
+
+def test_closing_closes_the_generator_behind():
+    closed = threading.Event()
+
+    def items():
+        try:
+            yield from range(100)
+        finally:
+            closed.set()
+
+    with closing(ahead(items())) as numbers:
+        next(numbers)
+    assert closed.is_set()
+
+
+def test_a_slow_consumer_gets_only_the_newest():
+    more, taken = threading.Semaphore(0), threading.Event()
+
+    def camera():
+        for number in range(10):
+            more.acquire()
+            yield number
+            if number == 6:
+                taken.set()
+
+    with Newest(camera()) as newest:
+        frames = iter(newest)
+        more.release()
+        assert next(frames) == 0
+        more.release(7)  # 1 to 7 come while the consumer is busy
+        assert taken.wait(5)
+        while newest.dropped < 6:  # the thread has taken 7 when it has dropped 6
+            time.sleep(0.001)
+        assert next(frames) == 7
+        assert newest.dropped == 6
+        more.release(2)
+        rest = list(frames)
+    assert rest[-1] == 9, "the last frame is always given"
+    assert 1 + 1 + len(rest) + newest.dropped == 10, "every frame is given or counted"
+
+
+def test_newest_passes_errors_on_after_the_last_frame():
+    def camera():
+        yield 1
+        raise KeyError("unplugged")
+
+    with Newest(camera()) as newest:
+        frames = iter(newest)
+        assert next(frames) == 1
+        with pytest.raises(KeyError, match="unplugged"):
+            next(frames)
+
+
+def test_leaving_newest_early_ends_its_thread():
+    def camera():
+        while True:
+            time.sleep(0.001)
+            yield 0
+
+    before = threading.active_count()
+    with Newest(camera()) as newest:
+        next(iter(newest))
+    assert threading.active_count() == before

@@ -1,47 +1,120 @@
 import threading
+import time
+from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from icnet import Segmenter
-from icnet.base.errors import InputError
+from icnet.base.errors import InputError, OutputError
 from icnet.base.weights import random_weights, save_weights
 from icnet.media import readers
-from icnet.media.jobs import plan
-from icnet.media.process import process
-from icnet.media.sinks import video_sink
+from icnet.media.jobs import Job, plan
+from icnet.media.process import process_clip, process_images
+from icnet.media.sinks import video_sink, write_png
 from icnet.media.sources import Source, expand
+from icnet.runtime.engine import EngineOptions
 
 
 @pytest.fixture
 def segmenter(tiny, tmp_path) -> Segmenter:
     save_weights(tmp_path / "w.safetensors", random_weights(tiny))
-    return Segmenter(tmp_path / "w.safetensors")
+    return Segmenter(tmp_path / "w.safetensors", EngineOptions(streams=2))
+
+
+def picture(number: int) -> np.ndarray:
+    areas = np.random.default_rng(number).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    return cv2.resize(areas, (64, 48), interpolation=cv2.INTER_CUBIC)
+
+
+def video(path: Path, frames: int) -> Job:
+    with video_sink(path, rate=Fraction(10)) as sink:
+        for number in range(frames):
+            sink.write(picture(number), number / 10)
+    (job,) = plan(expand([str(path)]), path.parent / "out", classes_only=True)
+    return job
 
 
 def test_progress_of_a_video(segmenter, tmp_path):
-    with video_sink(tmp_path / "v.mp4", rate=Fraction(10)) as video:
-        for number in range(3):
-            video.write(np.zeros((48, 64, 3), np.uint8), number / 10)
-    (job,) = plan(expand([str(tmp_path / "v.mp4")]), tmp_path / "out")
+    job = video(tmp_path / "v.mp4", 3)
     calls = []
-    tally = process(segmenter, job, lambda tally, length: calls.append((tally.frames, length)), stop=threading.Event())
+    tally = process_clip(segmenter, job, lambda tally, length: calls.append((tally.frames, length)), stop=threading.Event())
     assert calls == [(1, 3), (2, 3), (3, 3)]
-    assert (tally.frames, tally.size_hw) == (3, (48, 64))
+    assert (tally.frames, tally.size_hw, tally.dropped) == (3, (48, 64), 0)
     assert tally.seconds > 0
+
+
+def test_every_frame_of_a_video_has_its_own_map_in_its_order(segmenter, tmp_path):
+    job = video(tmp_path / "v.mp4", 25)
+    process_clip(segmenter, job, lambda tally, length: None, stop=threading.Event())
+    with readers.Video(tmp_path / "v.mp4") as frames:
+        expected = [segmenter(frame.image).classes for frame in frames]
+    maps = [cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in sorted(job.classes.iterdir())]
+    assert len(maps) == 25
+    assert all(np.array_equal(one, other) for one, other in zip(maps, expected, strict=True))
+    assert len({one.tobytes() for one in maps}) > 20, "the comparison needs maps that differ"
+
+
+def test_a_video_that_breaks_off_leaves_threads_and_segmenter_free(segmenter, tmp_path):
+    job = video(tmp_path / "v.mp4", 25)
+    before = threading.active_count()
+
+    def fail(tally, length):
+        raise OutputError("full")
+
+    with pytest.raises(OutputError, match="full"):
+        process_clip(segmenter, job, fail, stop=threading.Event())
+    assert threading.active_count() <= before + 1  # the decoder's pool stays
+    assert segmenter(picture(0)).classes.shape == (48, 64)
+
+
+def image_jobs(folder: Path, count: int) -> list[Job]:
+    for number in range(count):
+        write_png(folder / "in" / f"{number:02}.png", picture(number))
+    return plan(expand([str(folder / "in")]), folder / "out", classes_only=True)
+
+
+def test_pictures_in_their_order_with_the_bad_ones_told(segmenter, tmp_path):
+    image_jobs(tmp_path, 9)
+    for number in (0, 4, 5, 8):
+        (tmp_path / "in" / f"{number:02}.png").write_bytes(b"broken")
+    jobs = plan(expand([str(tmp_path / "in")]), tmp_path / "out", classes_only=True)
+    results = list(process_images(segmenter, jobs))
+    assert [job for job, _ in results] == jobs
+    assert [index for index, (_, result) in enumerate(results) if isinstance(result, InputError)] == [0, 4, 5, 8]
+    for number in (1, 2, 3, 6, 7):
+        found = cv2.imread(str(tmp_path / "out" / f"{number:02}.png"), cv2.IMREAD_UNCHANGED)
+        assert np.array_equal(found, segmenter(picture(number)).classes)
+    assert len(list((tmp_path / "out").iterdir())) == 5
+
+
+def test_pictures_are_not_read_far_ahead(segmenter, tmp_path, monkeypatch):
+    jobs, read = image_jobs(tmp_path, 20), []
+    right = readers.read_image
+    monkeypatch.setattr("icnet.media.process.read_image", lambda path: read.append(path) or right(path))
+    with closing(process_images(segmenter, jobs)) as results:
+        next(results)
+        time.sleep(0.2)
+        assert len(read) < 10
+    assert segmenter(picture(0)).classes.shape == (48, 64), "the segmenter is free again"
 
 
 class Capture:
     def __init__(self, number: int):
-        pass
+        self.given = 0
 
     def isOpened(self) -> bool:
         return True
 
     def get(self, _: int) -> float:
         return 0.0  # many drivers do not tell the rate
+
+    def read(self):
+        self.given += 1
+        return (self.given <= 40), np.full((48, 64, 3), self.given, np.uint8)
 
     def release(self) -> None:
         pass
@@ -53,5 +126,13 @@ def test_a_recording_that_is_stopped_at_once_leaves_no_file(segmenter, tmp_path,
     stop.set()
     (job,) = plan([Source("0", "camera", Path())], tmp_path / "out")
     with pytest.raises(InputError, match="gave no frame"):
-        process(segmenter, job, lambda tally, length: None, stop=stop)
+        process_clip(segmenter, job, lambda tally, length: None, stop=stop)
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_camera_that_is_too_fast_drops_frames_and_counts_them(segmenter, tmp_path, monkeypatch):
+    monkeypatch.setattr(readers.cv2, "VideoCapture", Capture)
+    (job,) = plan([Source("0", "camera", Path())], tmp_path / "out")
+    tally = process_clip(segmenter, job, lambda tally, length: time.sleep(0.01), stop=threading.Event())
+    assert tally.dropped > 0
+    assert tally.frames + tally.dropped == 40

@@ -14,11 +14,11 @@ def test_means_over_the_frames():
     tally.add(segmentation(0, 0, 3, 3), seconds=0.1)
     tally.add(segmentation(0, 3, 3, 3), seconds=0.3)
     assert (tally.frames, tally.size_hw) == (2, (1, 4))
-    assert tally.latency_ms == pytest.approx(200)
+    assert tally.frame_ms == pytest.approx(200)
     assert tally.frames_per_second == pytest.approx(5)
     assert tally.shares["Sky"] == pytest.approx(0.375)
     assert sum(tally.shares.values()) == pytest.approx(1)
 
 
 def test_nothing_yet():
-    assert (Tally().latency_ms, Tally().frames_per_second, sum(Tally().shares.values())) == (0, 0, 0)
+    assert (Tally().frame_ms, Tally().frames_per_second, sum(Tally().shares.values())) == (0, 0, 0)

@@ -8,7 +8,7 @@ from openvino import opset13 as ops
 
 from icnet.base.errors import ModelError, UsageError
 from icnet.base.weights import random_weights, save_weights
-from icnet.runtime.engine import Engine
+from icnet.runtime.engine import Engine, EngineOptions
 from icnet.runtime.graph import openvino_model
 
 
@@ -25,11 +25,11 @@ def save(network: ov.Model, path: Path) -> Path:
 
 
 def data(seed: int = 0, size_hw: tuple[int, int] = (96, 128)) -> np.ndarray:
-    return np.random.default_rng(seed).uniform(0, 255, (1, *size_hw, 3)).astype(np.float32)
+    return np.random.default_rng(seed).integers(0, 256, (1, *size_hw, 3), dtype=np.uint8)
 
 
 def test_weight_file_gives_logits_at_its_own_size(weight_file):
-    engine = Engine(weight_file, threads=1)
+    engine = Engine(weight_file, EngineOptions(threads=1))
     assert (engine.name, engine.output, engine.size_hw) == ("tiny", "logits", (96, 128))
     raw = engine.infer(data())
     assert raw.shape == (1, 12, 24, 32)
@@ -37,9 +37,9 @@ def test_weight_file_gives_logits_at_its_own_size(weight_file):
 
 
 def test_another_size_only_where_the_strides_allow_it(weight_file):
-    assert Engine(weight_file, size_hw=(64, 96)).infer(data(0, (64, 96))).shape == (1, 12, 16, 24)
+    assert Engine(weight_file, EngineOptions(size_hw=(64, 96))).infer(data(0, (64, 96))).shape == (1, 12, 16, 24)
     with pytest.raises(UsageError, match="multiples of 16"):
-        Engine(weight_file, size_hw=(60, 96))
+        Engine(weight_file, EngineOptions(size_hw=(60, 96)))
 
 
 @pytest.mark.parametrize(("output", "shape"), [("logits", (1, 12, 24, 32)), ("soft", (1, 12, 96, 128)), ("index", (1, 96, 128))])
@@ -49,7 +49,7 @@ def test_ir_of_each_output(tiny, tmp_path, output, shape):
     assert (engine.name, engine.output, engine.size_hw) == (f"my {output}", output, (96, 128))
     assert engine.infer(data()).shape == shape
     with pytest.raises(UsageError, match="takes only 96x128"):
-        Engine(path, size_hw=(64, 96))
+        Engine(path, EngineOptions(size_hw=(64, 96)))
 
 
 def test_results_belong_to_the_caller(weight_file):
@@ -81,7 +81,7 @@ def test_refuses_missing_and_damaged_models(tmp_path):
         Engine(tmp_path / "half.xml")
     assert "\n" not in str(caught.value)
     with pytest.raises(UsageError, match="threads"):
-        Engine(threads=0)
+        EngineOptions(threads=0)
 
 
 def foreign(layout: list[int], name: str, output: str) -> ov.Model:
@@ -107,3 +107,39 @@ def test_refuses_an_ir_of_another_contract(tmp_path, layout, name, output):
     with pytest.raises(ModelError, match="expected one input 'data'") as caught:
         Engine(path)
     assert "\n" not in str(caught.value)
+
+
+def test_streams_in_order_and_passes_items_without_an_image(weight_file):
+    engine = Engine(weight_file, EngineOptions(streams=2))
+    images = {number: data(number) for number in range(7) if number not in (0, 3, 4)}
+    alone = {number: engine.infer(image) for number, image in images.items()}
+    seen = []
+    for number, raw in engine.stream(range(7), images.get):
+        seen.append(number)
+        assert (raw is None) == (number not in images)
+        if raw is not None:
+            assert np.array_equal(raw, alone[number])
+    assert seen == list(range(7))
+
+
+def test_a_stream_takes_few_images_ahead(weight_file):
+    engine = Engine(weight_file, EngineOptions(streams=2))
+    taken = []
+    stream = engine.stream(range(50), lambda number: taken.append(number) or data(number))
+    next(stream)
+    assert len(taken) <= 4
+    stream.close()
+    assert engine.infer(data()).shape == (1, 12, 24, 32), "a closed stream leaves the engine free"
+
+
+def test_an_error_while_streaming_leaves_the_engine_free(weight_file):
+    engine = Engine(weight_file)
+
+    def broken(number: int) -> np.ndarray:
+        if number == 2:
+            raise KeyError("no such picture")
+        return data(number)
+
+    with pytest.raises(KeyError):
+        list(engine.stream(range(5), broken))
+    assert engine.infer(data()).shape == (1, 12, 24, 32)

@@ -1,3 +1,5 @@
+import dataclasses
+
 import cv2
 import numpy as np
 import openvino as ov
@@ -45,13 +47,15 @@ def run(model: ov.Model, data: np.ndarray) -> np.ndarray:
 
 # 80x112 has an odd 5x7 middle map (5 -> 3 rows at 1/32, smaller than the pyramid's 6 bins), 64x96 an even one;
 # 176x240 has 11x15, larger than 6 bins but not a multiple of them.
+@pytest.mark.parametrize("convolve_low", [False, True])
 @pytest.mark.parametrize("size_hw", [(80, 112), (64, 96), (176, 240)])
-def test_logits_equal_keras(weights, size_hw):
+def test_logits_equal_keras(weights, size_hw, convolve_low):
     pytest.importorskip("keras")
     from icnet.net.icnet import build
     from icnet.net.weights import set_weights
 
-    keras_model = build(SPEC, size_hw)
+    weights = dataclasses.replace(weights, spec=dataclasses.replace(SPEC, convolve_low=convolve_low))
+    keras_model = build(weights.spec, size_hw)
     set_weights(keras_model, weights)
     expected = np.asarray(keras_model(picture(size_hw), training=False)).transpose(0, 3, 1, 2)
     found = run(openvino_model(weights, size_hw=size_hw), picture(size_hw))
@@ -110,3 +114,21 @@ def test_half_precision_loses_nothing_of_kernels_that_are_stored_in_half(weights
     expected = run(full, picture(SPEC.size_hw))
     assert expected.std() > 1
     np.testing.assert_allclose(run(half, picture(SPEC.size_hw)), expected, atol=1e-3, rtol=1e-5)
+
+
+def test_convolving_low_changes_the_border_only(weights):
+    """The two commute on maps whose sizes are doubled exactly, away from the border; the network's own maps reach further."""
+    size_hw = (256, 256)
+    usual, low = (
+        run(
+            openvino_model(Weights(dataclasses.replace(SPEC, convolve_low=flag), weights.tensors), size_hw=size_hw), flat(size_hw)
+        )
+        for flag in (False, True)
+    )
+    inside = (slice(None), slice(None), slice(24, -24), slice(24, -24))
+    assert np.abs(usual - low)[inside].max() < 1e-3 < np.abs(usual - low).max()
+
+
+def flat(size_hw: tuple[int, int]) -> np.ndarray:
+    """A plain picture: what differs then comes from the border."""
+    return np.full((1, *size_hw, 3), 90, np.float32)

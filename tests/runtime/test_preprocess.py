@@ -10,7 +10,7 @@ def test_resizes_bilinearly_and_adds_the_batch():
     frame = np.random.default_rng(0).integers(0, 256, (36, 48, 3), dtype=np.uint8)
     data = resize_frame(frame, (64, 96))
     assert data.shape == (1, 64, 96, 3)
-    assert data.dtype == np.float32
+    assert data.dtype == np.uint8
     assert np.array_equal(data[0], cv2.resize(frame, (96, 64), interpolation=cv2.INTER_LINEAR))
 
 

@@ -75,10 +75,13 @@ def _bottleneck(ops: Ops[T], x: T, name: str, widths: tuple[int, int], *, projec
     return ops.add_relu([y, shortcut], f"{name}_out")
 
 
-def _fuse(ops: Ops[T], low: T, high: T, name: str, width: int) -> T:
-    """Cascade feature fusion: `low` (already resized to the size of `high`) plus `high`, section 3.3 of the ICNet paper."""
-    low = ops.conv(low, f"{name}_low", width, 3, dilation=2, act=False)
-    high = ops.conv(high, f"{name}_high", width, act=False)
+def _fuse(ops: Ops[T], low: T, high: T, name: str, spec: IcnetSpec, size_hw: tuple[int, int]) -> T:
+    """Cascade feature fusion, section 3.3 of the ICNet paper: `low`, brought to the size `size_hw` of `high`, plus `high`."""
+    if spec.convolve_low:
+        low = ops.resize(ops.conv(low, f"{name}_low", spec.fusion, 3, act=False), f"{name}_low_up", size_hw)
+    else:
+        low = ops.conv(ops.resize(low, f"{name}_up", size_hw), f"{name}_low", spec.fusion, 3, dilation=2, act=False)
+    high = ops.conv(high, f"{name}_high", spec.fusion, act=False)
     return ops.add_relu([low, high], f"{name}_out")
 
 
@@ -123,26 +126,24 @@ def logits(ops: Ops[T], data: T, spec: IcnetSpec, size_hw: tuple[int, int], *, a
         x = _bottleneck(ops, x, f"stage5_{block + 1}", spec.stage5, project=block == 0, dilation=4)  # 1/32, 2048
     levels = [ops.pyramid_level(x, f"pyramid_{bins}", bins) for bins in (1, 2, 3, 6)]
     x = ops.add_relu([x, *levels], "pyramid_sum", act=False)  # 1/32, 2048
-    x = ops.conv(x, "pyramid_reduce", spec.pyramid)  # 1/32, 512
+    coarse = ops.conv(x, "pyramid_reduce", spec.pyramid)  # 1/32, 512
 
     # Cascade: coarse into middle at 1/16, then into detail at 1/8.
-    coarse = ops.resize(x, "coarse_up", sixteenth)  # 1/16, 512
-    x = _fuse(ops, coarse, middle, "fusion1", spec.fusion)  # 1/16, 256
-    fused = ops.resize(x, "fusion1_up", eighth)  # 1/8, 256
+    fused = _fuse(ops, coarse, middle, "fusion1", spec, sixteenth)  # 1/16, 256
     detail = image
     for index, channels in enumerate(spec.detail):
         detail = ops.conv(detail, f"detail{index + 1}", channels, 3, stride=2)  # 1/2, 1/4, 1/8; 64, 64, 128
-    x = _fuse(ops, fused, detail, "fusion2", spec.fusion)  # 1/8, 256
+    fine = _fuse(ops, fused, detail, "fusion2", spec, eighth)  # 1/8, 256
 
     # A 1x1 classifier and a bilinear resize commute, so classifying first saves a 256-channel map at 1/4.
-    x = ops.classifier(x, "classifier", spec.classes)  # 1/8, 12
+    x = ops.classifier(fine, "classifier", spec.classes)  # 1/8, 12
     full = ops.resize(x, "logits", quarter)  # 1/4, 12
     if not auxiliary:
         return Heads(full)
     return Heads(
         full,
-        eighth=ops.classifier(fused, "auxiliary_eighth", spec.classes),
-        sixteenth=ops.classifier(coarse, "auxiliary_sixteenth", spec.classes),
+        eighth=ops.resize(ops.classifier(fused, "auxiliary_eighth", spec.classes), "logits_eighth", eighth),
+        sixteenth=ops.resize(ops.classifier(coarse, "auxiliary_sixteenth", spec.classes), "logits_sixteenth", sixteenth),
     )
 
 

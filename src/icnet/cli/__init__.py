@@ -8,6 +8,7 @@ import typer
 
 from icnet import __version__
 from icnet.base.errors import IcnetError
+from icnet.cli.benchmark import benchmark
 from icnet.cli.demo import demo
 from icnet.cli.evaluate import evaluate
 from icnet.cli.export import export
@@ -41,7 +42,7 @@ def _icnet(
         raise typer.Exit(2)
 
 
-for verb in (segment, demo, info, evaluate, train, export):
+for verb in (segment, demo, info, evaluate, train, export, benchmark):
     app.command()(verb)
 
 

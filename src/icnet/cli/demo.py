@@ -49,9 +49,7 @@ def demo(
     typer.echo(f"{tally.frames} frames of a synthetic street, segmented with {segmenter.engine.name}\n")
     for name, share in sorted(tally.shares.items(), key=lambda item: -item[1]):
         typer.echo(f"  {name:<12}{share:7.1%}")
-    typer.echo(
-        f"\nspeed  {tally.frames_per_second:.1f} frames per second in the segmenter ({tally.latency_ms:.0f} ms each), while"
-    )
+    typer.echo(f"\nspeed  {tally.frames_per_second:.1f} frames per second in the segmenter ({tally.frame_ms:.0f} ms each), while")
     typer.echo(f"       the street was rendered beside it; {elapsed:.1f} s in all, rendering and encoding included")
     typer.echo(f"video  {output / VIDEO}\nstill  {output / STILL}\nframe  {output / FRAME}")
 
@@ -72,7 +70,6 @@ def film(segmenter: Segmenter, drive: Dataset, rate: Fraction, output: Path) -> 
 
     from icnet.cli.terminal import progress
     from icnet.media.ahead import ahead
-    from icnet.media.process import segment_timed
     from icnet.media.sinks import video_sink, write_png
     from icnet.media.stats import Tally
 
@@ -81,7 +78,9 @@ def film(segmenter: Segmenter, drive: Dataset, rate: Fraction, output: Path) -> 
     with video_sink(output / VIDEO, rate=rate) as video, closing(samples), progress() as bars:
         task = bars.add_task("demo", total=length)
         for index, sample in enumerate(samples):
-            segmentation = segment_timed(segmenter, sample.image, tally)
+            start = time.perf_counter()
+            segmentation = segmenter(sample.image)
+            tally.add(segmentation, time.perf_counter() - start)
             overlay = segmentation.overlay()
             video.write(np.hstack([sample.image, overlay]), float(index / rate))
             if index == length // 2:

@@ -68,13 +68,13 @@ def _network(model: str, engine: EngineName) -> Network:
         ModelError: there is no such model.
     """
     from icnet.base.errors import UsageError
-    from icnet.base.registry import find_weights
+    from icnet.base.registry import find_ir, find_weights
     from icnet.evaluation.reference import keras_network
     from icnet.runtime.engine import Engine
 
     if engine is EngineName.OPENVINO:
         return Engine(model)
-    if Path(model).suffix == ".xml":
+    if find_ir(model) is not None:
         raise UsageError(f"Keras cannot run the IR {model}: use --engine openvino, or give .safetensors weights")
     return keras_network(find_weights(model))
 

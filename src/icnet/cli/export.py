@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from icnet.cli.terminal import finite
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
 
+    from icnet.base.weights import Weights
     from icnet.data.sample import Dataset
+    from icnet.deploy.quantize import Quantized
 
 FRAMES = 4
 """How many images every IR is compared on."""
@@ -22,44 +29,87 @@ class PrecisionName(StrEnum):
 
     FP32 = "fp32"
     FP16 = "fp16"
+    INT8 = "int8"
+
+
+class OutputName(StrEnum):
+    """What an IR gives."""
+
+    INDEX = "index"
+    SOFT = "soft"
+    LOGITS = "logits"
 
 
 def export(
     model: Annotated[str, typer.Argument(help="Published name or .safetensors weights.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder that gets the model folders NAME and NAME-soft.")],
     name: Annotated[str | None, typer.Option(help="Name of folders and files; the network's own by default.")] = None,
-    precision: Annotated[list[PrecisionName] | None, typer.Option(help="May be repeated; both by default.")] = None,
-    data: Annotated[Path | None, typer.Option(help="CamVid folder to compare on; synthetic streets by default.")] = None,
+    precision: Annotated[list[PrecisionName] | None, typer.Option(help="May be repeated; fp32 and fp16 by default.")] = None,
+    kind: Annotated[list[OutputName] | None, typer.Option(help="Output; may be repeated; index and soft by default.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="CamVid folder to compare on, and for int8 to calibrate on; synthetic streets by default.")
+    ] = None,
+    max_drop: Annotated[
+        float | None,
+        typer.Option(min=0, callback=finite, help="Points of strict mIoU on val that int8 may cost; 0.5 if not given."),
+    ] = None,
+    images: Annotated[
+        int | None, typer.Option(min=1, help="Training images that int8 is calibrated on; 128 if not given.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of the choice of those images; 0 if not given.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace folders of an earlier export.")] = False,
 ) -> None:
     """Write OpenVINO IRs laid out as Open Model Zoo lays out a model, each compared with Keras first.
 
     NAME holds class indices, for Open Model Zoo's Python demo and accuracy checker; NAME-soft holds probabilities, for its
-    C++ demo and for Model API. The comparison uses four images: of CamVid's val split with --data, else of the synthetic street.
+    C++ demo and for Model API; NAME-logits, on request, what this project's own programs run fastest. The comparison uses
+    four images: of CamVid's val split with --data, else of the synthetic street.
+
+    With --precision int8 the model is quantized: calibrated on CamVid's train split and scored on val, before and after. If it
+    loses more than --max-drop, the layers that cost most stay in floating point; if that does not help, nothing is written.
     """
     from rich.console import Console
 
     from icnet.base.errors import UsageError
-    from icnet.base.registry import find_weights
-    from icnet.deploy.openvino import PRECISIONS, ExportOptions
+    from icnet.base.registry import IR_SHA256, find_weights
+    from icnet.deploy.openvino import FLOAT, PRECISIONS, ExportOptions, check_export
     from icnet.deploy.openvino import export as run
+    from icnet.runtime.graph import OUTPUTS
 
-    if Path(model).suffix == ".xml":
+    if Path(model).suffix == ".xml" or model in IR_SHA256:
         raise UsageError(f"{model} is exported already: give a model name or .safetensors weights")
+    chosen = tuple(kind for kind in PRECISIONS if kind in (precision or FLOAT))
+    quantizing = {"max_drop": max_drop, "images": images, "seed": seed}
+    given = {key: value for key, value in quantizing.items() if value is not None}
+    if given and "int8" not in chosen:
+        raise UsageError(f"--{min(given).replace('_', '-')} is for --precision int8: leave it out, or ask for int8")
+    if "int8" in chosen and data is None:
+        raise UsageError("--precision int8 needs --data with the CamVid folder, to calibrate on train and to score on val")
     weights = find_weights(model)
-    chosen = tuple(kind for kind in PRECISIONS if precision is None or kind in precision)
+    options = ExportOptions(name=name, precisions=chosen, overwrite=overwrite)
+    if kind:
+        options = replace(options, outputs=tuple(known for known in OUTPUTS if known in kind))
+    check_export(weights, output, options)
     with Console(stderr=True).status("preparing") as status:
-        written = run(
-            weights,
-            output,
-            _frames(data, weights.spec.size_hw),
-            options=ExportOptions(name=name, precisions=chosen, overwrite=overwrite),
-            report=status.update,
-        )
+        frames = _frames(data, weights.spec.size_hw)
+        quantized = _quantized(weights, data, given, status.update) if "int8" in chosen and data is not None else None
+        written = run(weights, output, frames, options=options, quantized=quantized, report=status.update)
+    if quantized is not None:
+        before, after = 100 * quantized.miou_float, 100 * quantized.miou_strict
+        kept = f", {len(quantized.float_layers)} layers kept in floating point" if quantized.float_layers else ""
+        typer.echo(f"strict mIoU on val {before:.2f} % before, {after:.2f} % in int8: {quantized.drop:.2f} points lost{kept}")
     for ir in written:
         megabytes = ir.path.with_suffix(".bin").stat().st_size / 1e6
         facts = f"{megabytes:.1f} MB, {ir.kernel_zeros:,} zeros, {ir.changed:.4%} of the pixels differ from Keras"
         typer.echo(f"{ir.path}: output {ir.output}, {facts}")
+
+
+def _quantized(weights: Weights, data: Path, given: dict[str, Any], report: Callable[[str], None]) -> Quantized:
+    from icnet.data.camvid import CamVid
+    from icnet.deploy.quantize import QuantizeOptions, quantize
+
+    train, val = CamVid(data, "train"), CamVid(data, "val")
+    return quantize(weights, train, val, options=QuantizeOptions(**given), report=report)
 
 
 def _frames(data: Path | None, size_hw: tuple[int, int]) -> list[np.ndarray]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,9 +14,13 @@ from icnet.base.spec import DEFAULT_MODEL
 from icnet.cli.terminal import finite
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rich.progress import Progress
 
+    from icnet.base.errors import InputError
     from icnet.media.jobs import Job
+    from icnet.media.stats import Tally
     from icnet.runtime.segmenter import Segmenter
 
 
@@ -53,6 +58,7 @@ def segment(
     from icnet.cli.terminal import complain, emit, progress, say
     from icnet.media.jobs import plan
     from icnet.media.sources import expand
+    from icnet.runtime.engine import EngineOptions
     from icnet.runtime.segmenter import Segmenter
 
     jobs = plan(expand(inputs, skip=output), output, classes_only=classes_only)
@@ -61,13 +67,13 @@ def segment(
         raise UsageError("--seconds ends a camera's recording, but no input is a camera: leave it out")
     if len(jobs) > 1 and seconds is None and cameras:
         raise UsageError("a camera beside other inputs would never end: say how long with --seconds, or give it alone")
-    segmenter = Segmenter(model)
+    segmenter = Segmenter(model, EngineOptions(streams=1 if cameras else 2, cache=True))
     entries: list[dict[str, Any]] = []
     with progress() as bars:
         whole = bars.add_task("inputs", total=len(jobs), visible=len(jobs) > 1)
         try:
-            for job in jobs:
-                entries.append(_segment_one(segmenter, job, seconds, bars))
+            for entry in _entries(segmenter, jobs, seconds, bars):
+                entries.append(entry)
                 bars.advance(whole)
         except OutputError as error:  # such as a full disk: the next input would fail in the same way
             complain(error)
@@ -87,18 +93,38 @@ def _entry(job: Job) -> dict[str, Any]:
     return {"input": job.source.name, "kind": job.source.kind}
 
 
-def _segment_one(segmenter: Segmenter, job: Job, seconds: float | None, bars: Progress) -> dict[str, Any]:
-    """Process one input and describe it for the report; one that cannot be read is reported at once."""
-    from icnet.base.errors import InputError
-    from icnet.cli.terminal import complain, interrupt_sets
-    from icnet.media.process import process
+def _entries(segmenter: Segmenter, jobs: list[Job], seconds: float | None, bars: Progress) -> Iterator[dict[str, Any]]:
+    """Process every input in order and describe it for the report; one that cannot be read is reported at once.
 
-    entry = _entry(job)
-    task = bars.add_task(job.source.name, total=None, visible=job.source.kind != "image")
+    Raises:
+        OutputError: a result cannot be written.
+    """
+    from icnet.cli.terminal import complain
+    from icnet.media.process import process_images
+
+    for is_image, group in groupby(jobs, lambda job: job.source.kind == "image"):
+        batch = list(group)
+        clips = ((job, _clip(segmenter, job, seconds, bars)) for job in batch)
+        with closing(process_images(segmenter, batch) if is_image else clips) as results:
+            for job, result in results:
+                if isinstance(result, Exception):
+                    complain(result)
+                    yield _entry(job) | {"error": str(result)}
+                else:
+                    yield _entry(job) | _described(job, result)
+
+
+def _clip(segmenter: Segmenter, job: Job, seconds: float | None, bars: Progress) -> Tally | InputError:
+    """Process a video or a camera."""
+    from icnet.base.errors import InputError
+    from icnet.cli.terminal import interrupt_sets
+    from icnet.media.process import process_clip
+
+    task = bars.add_task(job.source.name, total=None)
     stop = threading.Event()
     try:
         with interrupt_sets(stop) if job.source.kind == "camera" else nullcontext():
-            tally = process(
+            return process_clip(
                 segmenter,
                 job,
                 lambda tally, length: bars.update(task, completed=tally.frames, total=length),
@@ -106,15 +132,18 @@ def _segment_one(segmenter: Segmenter, job: Job, seconds: float | None, bars: Pr
                 seconds=seconds,
             )
     except InputError as error:
-        complain(error)
-        return entry | {"error": str(error)}
+        return error
     finally:
         bars.remove_task(task)
+
+
+def _described(job: Job, tally: Tally) -> dict[str, Any]:
     assert tally.size_hw is not None, "a processed input has a frame"
-    return entry | {
+    entry = {
         "outputs": [str(path) for path in job.outputs],
         "frames": tally.frames,
         "size": {"height": tally.size_hw[0], "width": tally.size_hw[1]},
         "shares": {name: round(share, 6) for name, share in tally.shares.items()},
-        "ms": round(tally.latency_ms, 2),
+        "ms": round(tally.frame_ms, 2),
     }
+    return entry | ({"dropped": tally.dropped} if job.source.kind == "camera" else {})

@@ -12,6 +12,7 @@ from icnet.base.classes import VOID
 from icnet.base.errors import UsageError
 from icnet.base.network import convolutions
 from icnet.base.weights import Weights, kernel_zeros
+from icnet.deploy.quantize import Quantized
 
 MODEL_YML = "model.yml"
 """The description that makes a folder an Open Model Zoo model."""
@@ -47,16 +48,16 @@ def require_yaml() -> None:
 
 def ir_path(name: str, precision: str) -> Path:
     """Path of an `.xml` relative to the folder that holds the models, such as `icnet/FP32/icnet.xml`."""
-    return Path(name, precision.upper(), f"{name}.xml")
+    return Path(name, "FP16-INT8" if precision == "int8" else precision.upper(), f"{name}.xml")
 
 
-def write_description(folder: Path, weights: Weights, output: str) -> None:
+def write_description(folder: Path, weights: Weights, output: str, quantized: Quantized | None = None) -> None:
     """Write `model.yml` for the IRs that lie in `folder`, and `accuracy-check.yml` if the accuracy checker can read them.
 
     The checker's segmentation adapter takes an NCHW map for NHWC when the input is NHWC, and so misreads the `soft` IR;
     the `index` IR, which has the same classes, is the one to check.
     """
-    documents = {MODEL_YML: model_description(folder, weights)}
+    documents = {MODEL_YML: model_description(folder, weights, quantized)}
     if output == "index":
         documents["accuracy-check.yml"] = accuracy_check(folder.name, weights)
     import yaml
@@ -65,8 +66,8 @@ def write_description(folder: Path, weights: Weights, output: str) -> None:
         (folder / name).write_text(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
-def model_description(folder: Path, weights: Weights) -> dict[str, Any]:
-    """The content of `model.yml`: files with size and SHA-384, input, licence.
+def model_description(folder: Path, weights: Weights, quantized: Quantized | None = None) -> dict[str, Any]:
+    """The content of `model.yml`: files with size and SHA-384, input, licence, and how the eight-bit files came about.
 
     A file's `source` is its own relative path; whoever publishes the folder puts the address in front.
     """
@@ -75,8 +76,16 @@ def model_description(folder: Path, weights: Weights) -> dict[str, Any]:
     figure = f" ({miou:.2%} mIoU)" if isinstance(miou, float) else ""
     share = kernel_zeros(weights) / sum(conv.kernel_weights for conv in convolutions(weights.spec))
     sparsity = f" with {share:.0%} weight sparsity" if share >= _WORTH_TELLING else ""
+    eight_bits = ""
+    if quantized is not None:
+        told = quantized.calibration
+        eight_bits = (
+            f"; FP16-INT8 has {quantized.miou_omz:.2%} mIoU, calibrated on {told['images']} of {told['of']} training images "
+            f"(seed {told['seed']}; {told['tool']}), their names stand in the .xml"
+        )
     return {
-        "description": f"ICNet trained on CamVid from scratch{sparsity}, segmentation of road scenes into 12 classes{figure}",
+        "description": "ICNet trained on CamVid from scratch"
+        f"{sparsity}, segmentation of road scenes into 12 classes{figure}{eight_bits}",
         "task_type": "semantic_segmentation",
         "files": [_file(path, folder) for path in paths],
         "input_info": [{"name": "data", "shape": [1, *weights.spec.size_hw, 3], "layout": "NHWC"}],

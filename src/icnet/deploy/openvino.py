@@ -1,12 +1,13 @@
 """Export to OpenVINO IR, each file compared with Keras on given images before it reaches its place."""
 
+import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import openvino as ov
@@ -15,17 +16,21 @@ from icnet.base.classes import NAMES
 from icnet.base.errors import ModelError, OutputError, UsageError
 from icnet.base.weights import Weights, kernel_zeros
 from icnet.deploy import omz
+from icnet.deploy.quantize import Quantized
 from icnet.evaluation.accuracy import Network, predict
 from icnet.evaluation.reference import keras_network
-from icnet.runtime.engine import Engine
-from icnet.runtime.facts import model_facts
-from icnet.runtime.graph import Output, openvino_model
+from icnet.runtime.engine import ABOUT, Engine
+from icnet.runtime.facts import ABOUT_MODEL, model_facts
+from icnet.runtime.graph import Output, openvino_model, with_output
 
-Precision = Literal["fp32", "fp16"]
-"""How kernels are stored; the arithmetic is the device's choice."""
+Precision = Literal["fp32", "fp16", "int8"]
+"""How kernels are stored. `int8` says how they are multiplied too; otherwise the arithmetic is the device's choice."""
 
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 """Every precision that `export` can write."""
+
+FLOAT: tuple[Precision, ...] = ("fp32", "fp16")
+"""What it writes unless told otherwise."""
 
 MAX_CHANGED = 0.001
 """Largest share of pixels whose class may differ from Keras."""
@@ -45,7 +50,9 @@ class ExportOptions:
 
     name: str | None = None
     """Base name of folders and files; the network's own name if not given."""
-    precisions: tuple[Precision, ...] = PRECISIONS
+    precisions: tuple[Precision, ...] = FLOAT
+    outputs: tuple[Output, ...] = ("index", "soft")
+    """`logits` are for this project's own runtime, which decodes faster than a graph."""
     overwrite: bool = False
     """Replace folders of an earlier export."""
 
@@ -59,24 +66,41 @@ class ExportedIr:
     output: Output
     precision: Precision
     changed: float
-    """Share of the compared pixels whose class differs from Keras."""
+    """Share of the compared pixels whose class differs from Keras, which for `int8` is limited by the guard on mIoU only."""
     kernel_zeros: int
-    """Zeros among its kernel weights, counted in the file: as many as the weights have."""
+    """Zeros among its kernel weights, counted in the file: as many as the weights have, `int8` more."""
 
 
-def save_ir(model: ov.Model, path: Path) -> None:
-    """Write `.xml` and `.bin` with the facts that Model API needs.
+def save_ir(model: ov.Model, path: Path, about: dict[str, Any]) -> None:
+    """Write `.xml` and `.bin` with the facts that Model API needs, and `about` for `icnet info`.
 
     Raises:
         OutputError: the files cannot be written.
     """
     for key, value in MODEL_INFO.items():
         model.set_rt_info(value, ["model_info", key])
+    model.set_rt_info(json.dumps(about, sort_keys=True), ABOUT)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         ov.save_model(model, path, compress_to_fp16=False)  # the graph says what is half
     except (OSError, RuntimeError) as error:
         raise OutputError(f"cannot write {path} ({error}): choose another place or free some space") from error
+
+
+def described(weights: Weights, quantized: Quantized | None = None) -> dict[str, Any]:
+    """What an IR tells about itself: accuracy, data and licence, and how it was quantized, in place of what the weights tell."""
+    about = {key: weights.about[key] for key in (*ABOUT_MODEL, "licence_url") if key in weights.about}
+    if quantized is None:
+        return about
+    return about | {
+        "miou_strict": quantized.miou_strict,
+        "miou_omz": quantized.miou_omz,
+        "quantization": {
+            **quantized.calibration,
+            "miou_strict_before": quantized.miou_float,
+            "float_layers": list(quantized.float_layers),
+        },
+    }
 
 
 def changed_share(network: Network, frames: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> float:
@@ -100,18 +124,21 @@ def export(
     frames: Sequence[np.ndarray],
     *,
     options: ExportOptions | None = None,
+    quantized: Quantized | None = None,
     report: Callable[[str], None] = lambda text: None,
 ) -> list[ExportedIr]:
-    """Write both IRs in each precision, laid out as Open Model Zoo lays out a model.
+    """Write an IR of each output in each precision, laid out as Open Model Zoo lays out a model.
 
     `<name>` holds the `index` IR, which replaces Open Model Zoo's in its Python demo and accuracy checker. `<name>-soft`
-    is a second model of the same layout with the `soft` IR, for the C++ demo and Model API.
+    is a second model of the same layout with the `soft` IR, for the C++ demo and Model API; `<name>-logits` one for
+    `Segmenter`.
 
     Args:
         weights: the trained network.
         folder: where the two model folders go.
         frames: (H, W, 3) uint8 BGR images to compare on, of scenes like those the network was trained for; at least one.
-        options: names, precisions, overwriting.
+        options: names, precisions, outputs, overwriting.
+        quantized: the same network in eight bits, for the precision `int8`.
         report: told in a few words what is being done.
 
     Returns:
@@ -124,13 +151,10 @@ def export(
         UsageError: the name is not usable, there is nothing to write, or Keras or PyYAML is missing.
     """
     options = options or ExportOptions()
-    if not frames or not options.precisions:
-        raise UsageError("nothing to export: give at least one precision and one image to compare on")
-    base = omz.check_name(weights.spec.name if options.name is None else options.name)
-    names: dict[Output, str] = {"index": base, "soft": f"{base}-soft"}
-    for name in names.values():
-        _check_place(folder / name, overwrite=options.overwrite)
-    omz.require_yaml()
+    if not frames:
+        raise UsageError("nothing to compare on: give at least one image")
+    assert quantized is not None or "int8" not in options.precisions, "int8 needs a quantized model"
+    names = check_export(weights, folder, options)
 
     report("running Keras")
     reference = keras_network(weights)
@@ -142,14 +166,37 @@ def export(
             for precision in dict.fromkeys(options.precisions):
                 report(f"writing and comparing {output} {precision}")
                 part = omz.ir_path(name, precision)
-                save_ir(openvino_model(weights, output=output, half=precision == "fp16"), stage / part)
-                changed = changed_share(Engine(stage / part), frames, expected)
-                _check_change(changed, output, precision)
-                zeros = _check_zeros(stage / part, weights)
+                if precision == "int8" and quantized is not None:
+                    save_ir(with_output(quantized.model.clone(), output), stage / part, described(weights, quantized))
+                    engine = Engine(stage / part)
+                    _check_change(changed_share(engine, frames, quantized.classes(frames)), output, precision)
+                    changed = changed_share(engine, frames, expected)
+                else:
+                    save_ir(openvino_model(weights, output=output, half=precision == "fp16"), stage / part, described(weights))
+                    changed = changed_share(Engine(stage / part), frames, expected)
+                    _check_change(changed, output, precision)
+                zeros = _check_zeros(stage / part, weights, quantized=precision == "int8")
                 written.append(ExportedIr(folder / part, output, precision, changed, zeros))
-            omz.write_description(stage / name, weights, output)
+            omz.write_description(stage / name, weights, output, quantized)
         _publish(stage, folder, names.values())
     return written
+
+
+def check_export(weights: Weights, folder: Path, options: ExportOptions) -> dict[Output, str]:
+    """Find out what can be known before any work: the folders' names by output.
+
+    Raises:
+        OutputError: a folder exists already and may not be replaced.
+        UsageError: the name is not usable, there is nothing to write, or PyYAML is missing.
+    """
+    if not options.precisions or not options.outputs:
+        raise UsageError("nothing to export: give at least one precision and one output")
+    base = omz.check_name(weights.spec.name if options.name is None else options.name)
+    names: dict[Output, str] = {output: base if output == "index" else f"{base}-{output}" for output in options.outputs}
+    for name in names.values():
+        _check_place(folder / name, overwrite=options.overwrite)
+    omz.require_yaml()
+    return names
 
 
 def _check_change(changed: float, output: Output, precision: Precision) -> None:
@@ -160,15 +207,16 @@ def _check_change(changed: float, output: Output, precision: Precision) -> None:
         )
 
 
-def _check_zeros(path: Path, weights: Weights) -> int:
-    """Count the zeros of an IR in its file; pruned weights must be zero in it, and no others."""
+def _check_zeros(path: Path, weights: Weights, *, quantized: bool) -> int:
+    """Count the zeros of an IR in its file; pruned weights must be zero in it, and others only where eight bits are too few."""
     found, expected = model_facts(str(path)).kernel_zeros, kernel_zeros(weights)
-    if found != expected:
+    assert found is not None, "an IR has a file"
+    if found < expected or (found > expected and not quantized):
         raise ModelError(
             f"{path.name} holds {found} zeros among its kernel weights instead of {expected}: nothing was exported; "
             "report this with the weights"
         )
-    return expected
+    return found
 
 
 def _check_place(folder: Path, *, overwrite: bool) -> None:

@@ -37,7 +37,7 @@ class Network(Protocol):
         ...
 
     def infer(self, data: np.ndarray) -> np.ndarray:
-        """(1, H, W, 3) float32 BGR, 0 to 255, to the raw output."""
+        """(1, H, W, 3) uint8 BGR to the raw output."""
         ...
 
 

@@ -30,12 +30,12 @@ def draw_confusion(matrix: np.ndarray) -> np.ndarray:
     shares = matrix / np.maximum(totals, 1)
     side = _MARGIN + _CELL * len(NAMES) + 20
     canvas = np.full((side, side, 3), 255, np.uint8)
-    _write(canvas, "rows: truth, columns: prediction, % of the row", (_MARGIN, 24), centred=False)
+    write_text(canvas, "rows: truth, columns: prediction, % of the row", (_MARGIN, 24), centred=False)
     for index, name in enumerate(NAMES):
         middle = _MARGIN + _CELL * index + _CELL // 2
-        _write(canvas, name, (_MARGIN // 2, middle))
+        write_text(canvas, name, (_MARGIN // 2, middle))
         # Every other column name sits higher: side by side they would run into each other.
-        _write(canvas, name, (middle, _MARGIN - (20 if index % 2 else 50)))
+        write_text(canvas, name, (middle, _MARGIN - (20 if index % 2 else 50)))
     for row, column in np.ndindex(shares.shape):
         _cell(canvas, row, column, float(shares[row, column]), empty=not totals[row, 0])
     return canvas
@@ -59,7 +59,16 @@ def save_confusion(matrix: np.ndarray, path: Path) -> None:
         OutputError: the file cannot be written.
     """
     check_picture(path)
-    _, data = cv2.imencode(path.suffix, draw_confusion(matrix))
+    write_picture(draw_confusion(matrix), path)
+
+
+def write_picture(picture: np.ndarray, path: Path) -> None:
+    """Write (H, W, 3) uint8 BGR in the format of the suffix, which `check_picture` accepts.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    _, data = cv2.imencode(path.suffix, picture)
     write_bytes(path, data.tobytes())
 
 
@@ -71,10 +80,13 @@ def _cell(canvas: np.ndarray, row: int, column: int, share: float, *, empty: boo
     cv2.rectangle(canvas, (left, top), (left + _CELL, top + _CELL), (225, 225, 225), 1)
     if not empty:
         ink = (255, 255, 255) if share >= _DARK else _INK
-        _write(canvas, f"{100 * share:.1f}", (left + _CELL // 2, top + _CELL // 2), ink)
+        write_text(canvas, f"{100 * share:.1f}", (left + _CELL // 2, top + _CELL // 2), ink)
 
 
-def _write(canvas: np.ndarray, text: str, at: tuple[int, int], ink: tuple[int, int, int] = _INK, *, centred: bool = True) -> None:
+def write_text(
+    canvas: np.ndarray, text: str, at: tuple[int, int], ink: tuple[int, int, int] = _INK, *, centred: bool = True
+) -> None:
+    """Write a line whose middle is at the height of `at`, and which begins there unless `centred`."""
     (width, height), _ = cv2.getTextSize(text, _FONT, 0.45, 1)
     shift = width // 2 if centred else 0
     cv2.putText(canvas, text, (at[0] - shift, at[1] + height // 2), _FONT, 0.45, ink, 1, cv2.LINE_AA)

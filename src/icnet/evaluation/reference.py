@@ -62,12 +62,12 @@ class KerasNetwork:
         """Run the network.
 
         Args:
-            data: (1, H, W, 3) float32 BGR, 0 to 255.
+            data: (1, H, W, 3) uint8 BGR.
 
         Returns:
             Logits, (1, 12, H/4, W/4) float32.
         """
-        return np.ascontiguousarray(self._model.predict_on_batch(data).transpose(0, 3, 1, 2))
+        return np.ascontiguousarray(self._model.predict_on_batch(data.astype(np.float32)).transpose(0, 3, 1, 2))
 
 
 def keras_network(weights: Weights, size_hw: tuple[int, int] | None = None) -> KerasNetwork:

@@ -1,9 +1,10 @@
-"""Reading in one thread while another works."""
+"""Reading in one thread while another works: everything in its order, or only the newest."""
 
+import threading
 from collections import deque
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar, cast
+from typing import Generic, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -14,7 +15,7 @@ def ahead(items: Iterable[T], depth: int = 4) -> Generator[T, None, None]:
     """Iterate `items` in a thread of their own, at most `depth` items before the consumer.
 
     Order and exceptions are those of `items`. Close the iterator (`contextlib.closing`) when leaving early: only then is it
-    sure that nobody reads `items` any more.
+    sure that nobody reads `items` any more. A generator among `items` is closed with it.
     """
     iterator = iter(items)
     pool = ThreadPoolExecutor(1)  # one thread, so that the futures finish in order
@@ -25,3 +26,61 @@ def ahead(items: Iterable[T], depth: int = 4) -> Generator[T, None, None]:
             yield cast(T, item)
     finally:
         pool.shutdown(cancel_futures=True)
+        if isinstance(iterator, Generator):
+            iterator.close()
+
+
+class Newest(Generic[T]):
+    """Iterates `items` in a thread of their own and gives only the newest one: who is slow misses some, and is never late.
+
+    Use it in a `with` statement; at its end the thread has ended too, as soon as `items` has given what it was waiting for.
+
+    Attributes:
+        dropped: how many items were missed so far.
+    """
+
+    def __init__(self, items: Iterable[T]) -> None:
+        """Start to read."""
+        self.dropped = 0
+        self._items = items
+        self._slot: object = _END
+        self._error: BaseException | None = None
+        self._done = self._unwanted = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._read, name="icnet-newest", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> "Newest[T]":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._unwanted = True
+        self._thread.join()
+
+    def __iter__(self) -> Iterator[T]:
+        """Yield the newest item each time; the last one of `items` is always given. Errors of `items` come after it."""
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._slot is not _END or self._done)
+                item, self._slot = self._slot, _END
+            if item is _END:
+                if self._error is not None:
+                    raise self._error
+                return
+            yield cast(T, item)
+
+    def _read(self) -> None:
+        try:
+            for item in self._items:
+                with self._changed:
+                    self.dropped += self._slot is not _END
+                    self._slot = item
+                    self._changed.notify()
+                if self._unwanted:
+                    return
+        except BaseException as error:  # for the thread that iterates
+            self._error = error
+        finally:
+            with self._changed:
+                self._done = True
+                self._changed.notify()

@@ -21,6 +21,10 @@ _USUAL_RATE = Fraction(30)
 """Frames per second of a camera whose driver does not know its own."""
 
 
+_DECODERS = 2
+"""Threads of a video's decoder: each holds frames of its own, and the network needs the cores."""
+
+
 def read_image(path: Path) -> np.ndarray:
     """Read a picture by its content, whatever its suffix; the orientation that a camera noted (EXIF) is applied.
 
@@ -86,6 +90,7 @@ class Video(contextlib.AbstractContextManager["Video"]):
             raise InputError(f"cannot read {path}: it holds no video; {READABLE}")
         self._stream = self._container.streams.video[0]
         self._stream.thread_type = "AUTO"
+        self._stream.codec_context.thread_count = 1
         self.rate = self._stream.average_rate or self._stream.guessed_rate or Fraction(25)
         seconds = self._container.duration / av.time_base if self._container.duration else 0.0
         self.length: int | None = self._stream.frames or round(seconds * self.rate) or None

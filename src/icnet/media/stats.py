@@ -8,11 +8,13 @@ from icnet.runtime.segmenter import Segmentation
 
 @dataclass
 class Tally:
-    """Counts frames, segmentation time and class shares."""
+    """Counts frames, time and class shares."""
 
     frames: int = 0
     seconds: float = 0.0
-    """Time in the segmenter: resize, network and decode, without reading and writing."""
+    """Time that passed between the results, whatever was done meanwhile."""
+    dropped: int = 0
+    """Frames of a camera that came while the machine was busy with another."""
     size_hw: tuple[int, int] | None = None
     """Of the first frame."""
     _shares: dict[str, float] = field(default_factory=lambda: dict.fromkeys(NAMES, 0.0))
@@ -32,11 +34,11 @@ class Tally:
         return {name: share / max(self.frames, 1) for name, share in self._shares.items()}
 
     @property
-    def latency_ms(self) -> float:
-        """Mean time in the segmenter per frame."""
+    def frame_ms(self) -> float:
+        """Mean time from one frame's result to the next."""
         return 1000 * self.seconds / max(self.frames, 1)
 
     @property
     def frames_per_second(self) -> float:
-        """Frames that the segmenter would do in a second without reading and writing."""
+        """The same as a rate."""
         return self.frames / self.seconds if self.seconds else 0.0

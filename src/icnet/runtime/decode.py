@@ -1,58 +1,111 @@
 """From a model's raw output to a class map of any size.
 
-Doing this outside the graph is faster than x4 upsampling plus argmax inside it, and it meets the frame's own size in one
-step: the class scores are interpolated, never the classes.
+Interpolation and argmax are one pass over the output, outside the graph: no full-size plane of scores is ever written, and
+the scores are brought straight to the frame's own size, never the classes.
 """
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import cache
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
+from icnet.base.errors import UsageError
+from icnet.runtime.kernels import Map, argmax_rows, interpolated_at, softmax_rows, taps
+
 if TYPE_CHECKING:
     from icnet.runtime.graph import Output
 
+_STRIP = 32
+"""Rows below which handing a strip to another thread costs more than it gives."""
 
-def decode(raw: np.ndarray, output: Output, size_hw: tuple[int, int]) -> np.ndarray:
+
+def decode(raw: np.ndarray, output: Output, size_hw: tuple[int, int], *, threads: int | None = None) -> np.ndarray:
     """Turn one raw output into class indices.
 
     Args:
         raw: what `Engine.infer` gave: (1, C, h, w) float scores for `logits` and `soft`, (1, h, w) integers for `index`.
         output: which of the three `raw` is.
         size_hw: H and W of the wanted map.
+        threads: how many to use; all cores if not given.
 
     Returns:
-        (H, W) uint8 class indices. Scores are resized bilinearly (half-pixel centres) before the argmax, so `logits` and
-        `soft` can differ in a few pixels; an index map is resized to the nearest neighbour.
+        (H, W) uint8 class indices. Scores are resized bilinearly (half-pixel centres, as `cv2.resize` does) before the
+        argmax, so `logits` and `soft` can differ in a few pixels; of equal scores the lowest class wins. An index map is
+        resized to the nearest neighbour.
     """
     if output == "index":
         assert raw.ndim == 3, raw.shape
         assert raw.shape[0] == 1, raw.shape
-        return _resize(raw[0].astype(np.uint8), size_hw, cv2.INTER_NEAREST_EXACT)
+        plane = raw[0].astype(np.uint8)
+        return plane if plane.shape == size_hw else cv2.resize(plane, size_hw[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+    where, classes = _map(raw, size_hw), np.empty(size_hw, np.uint8)
+    _in_strips(lambda start, stop: argmax_rows(where, start, stop, classes), size_hw[0], threads)
+    return classes
+
+
+def decode_confidence(raw: np.ndarray, output: Output, classes: np.ndarray, *, threads: int | None = None) -> np.ndarray:
+    """How probable the network finds the classes that `decode` gave.
+
+    Args:
+        raw: what `Engine.infer` gave, (1, C, h, w) float scores.
+        output: `logits` or `soft`.
+        classes: (H, W) uint8, of `decode`.
+        threads: how many to use; all cores if not given.
+
+    Returns:
+        (H, W) uint8: the softmax of the interpolated logits, or the interpolated probability, at the class of each pixel,
+        times 255.
+
+    Raises:
+        UsageError: `output` is `index`, which tells no confidence.
+    """
+    if output == "index":
+        raise UsageError("this model gives class indices only, without confidence: use one whose output is soft or logits")
+    where, confidence = _map(raw, classes.shape), np.empty(classes.shape, np.uint8)
+
+    def work(start: int, stop: int) -> None:
+        if output == "logits":
+            softmax_rows(where, start, stop, classes, confidence)
+        else:
+            confidence[start:stop] = 255 * np.clip(interpolated_at(where, start, stop, classes), 0, 1) + 0.5
+
+    _in_strips(work, len(classes), threads)
+    return confidence
+
+
+def _map(raw: np.ndarray, size_hw: tuple[int, ...]) -> Map:
     assert raw.ndim == 4, raw.shape
     assert raw.shape[0] == 1, raw.shape
-    return _resized_argmax(raw[0], size_hw)
+    rows, columns = (taps(old, new) for old, new in zip(raw.shape[2:], size_hw, strict=True))
+    return Map(np.ascontiguousarray(raw[0], np.float32), rows, columns)
 
 
-def _resize(plane: np.ndarray, size_hw: tuple[int, int], interpolation: int) -> np.ndarray:
-    if plane.shape == size_hw:
-        return plane
-    return cv2.resize(plane, size_hw[::-1], interpolation=interpolation)
+def _in_strips(work: Callable[[int, int], None], height: int, threads: int | None) -> None:
+    """Call `work(start, stop)` for strips that make up `height` rows, in several threads."""
+    count = max(1, min(threads or _cores(), height // _STRIP))
+    edges = [height * index // count for index in range(count + 1)]
+    others = [_pool().submit(work, start, stop) for start, stop in pairwise(edges[1:])]
+    try:
+        work(edges[0], edges[1])
+    finally:
+        wait(others)
+    for other in others:
+        other.result()
 
 
-def _resized_argmax(scores: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
-    """Argmax over (C, h, w) scores resized to (H, W), with one running maximum instead of C full-size planes.
+@cache
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
-    Of equal scores the lowest class wins, as `np.argmax` has it.
-    """
-    best = _resize(scores[0], size_hw, cv2.INTER_LINEAR).copy()
-    classes = np.zeros(size_hw, np.uint8)
-    higher = np.empty(size_hw, np.bool_)
-    for index in range(1, len(scores)):
-        plane = _resize(scores[index], size_hw, cv2.INTER_LINEAR)
-        np.greater(plane, best, out=higher)
-        np.copyto(classes, np.uint8(index), where=higher)
-        np.maximum(best, plane, out=best)
-    return classes
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max(1, _cores() - 1), thread_name_prefix="icnet-decode")

@@ -1,18 +1,48 @@
 """A compiled model: arrays in, raw output out, in OpenVINO and without Keras."""
 
+import json
 import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import openvino as ov
+from openvino.preprocess import PrePostProcessor
 
 from icnet.base.errors import ModelError, UsageError
-from icnet.base.registry import find_weights
+from icnet.base.registry import find_ir, find_weights
 from icnet.base.spec import DEFAULT_MODEL
+from icnet.runtime.cache import compile_cached
 from icnet.runtime.graph import INPUT, OUTPUTS, Output, openvino_model
 
+T = TypeVar("T")
+
+ABOUT = ["icnet", "about"]
+"""Where an IR keeps free facts as JSON."""
+
 _CONTRACT = f"expected one input {INPUT!r} (1, H, W, 3) and one output named {', '.join(OUTPUTS[:-1])} or {OUTPUTS[-1]}"
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """How a model is compiled and run."""
+
+    size_hw: tuple[int, int] | None = None
+    """H and W of the input; the model's own if not given. An IR's size cannot be changed."""
+    threads: int | None = None
+    """CPU threads; all cores if not given."""
+    streams: int = 1
+    """Images worked on side by side, each by its share of the threads: 1 gives the lowest latency, more a higher rate."""
+    cache: bool = False
+    """Keep the compiled model on disk for the next start, see `icnet.runtime.cache`."""
+
+    def __post_init__(self) -> None:
+        for name, value in (("threads", self.threads), ("streams", self.streams)):
+            if value is not None and value < 1:
+                raise UsageError(f"the number of {name} must be 1 or more, not {value}")
 
 
 class Engine:
@@ -22,32 +52,30 @@ class Engine:
         name: the published or described name; for an IR the file's stem.
         output: what `infer` returns: `logits`, `soft` or `index`.
         size_hw: H and W that `infer` takes.
+        from_cache: whether the compiled model lay on the disk already.
     """
 
     name: str
     output: Output
     size_hw: tuple[int, int]
 
-    def __init__(
-        self, model: str | Path = DEFAULT_MODEL, *, size_hw: tuple[int, int] | None = None, threads: int | None = None
-    ) -> None:
+    def __init__(self, model: str | Path = DEFAULT_MODEL, options: EngineOptions | None = None) -> None:
         """Load and compile.
 
         Args:
             model: a published name, a `.safetensors` weight file, or the `.xml` of an OpenVINO IR.
-            size_hw: H and W of the input; the model's own if not given. An IR's size cannot be changed.
-            threads: how many CPU threads to use; all cores if not given.
+            options: size, threads, streams, cache.
 
         Raises:
             ModelError: there is no such model, or its file is damaged or not one of this project's.
-            UsageError: the size does not fit the model, or `threads` is not positive.
+            UsageError: the size does not fit the model.
         """
-        if threads is not None and threads < 1:
-            raise UsageError(f"the number of threads must be 1 or more, not {threads}")
-        if Path(model).suffix == ".xml":
-            self.name = Path(model).stem
-            network = read_ir(Path(model))
-            self.output, self.size_hw = check_contract(network, Path(model))
+        self.options = options or EngineOptions()
+        size_hw, path = self.options.size_hw, find_ir(str(model))
+        if path is not None:
+            self.name = path.stem
+            network = read_ir(path)
+            self.output, self.size_hw = check_contract(network, path)
             if size_hw not in (None, self.size_hw):
                 raise UsageError(
                     f"{model} takes only {self.size_hw[0]}x{self.size_hw[1]} (height x width): export it in another size"
@@ -57,25 +85,87 @@ class Engine:
             self.name, self.output, self.size_hw = weights.spec.name, "logits", size_hw or weights.spec.size_hw
             network = openvino_model(weights, output=self.output, size_hw=self.size_hw)
         # Full float32 where the weights are: classes must not depend on whether a CPU happens to have bfloat16.
-        settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
-        if threads is not None:
-            settings["INFERENCE_NUM_THREADS"] = str(threads)
-        self._request = ov.Core().compile_model(network, "CPU", settings).create_infer_request()
+        settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+        if self.options.streams > 1:
+            settings |= {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": str(self.options.streams)}
+        if self.options.threads is not None:
+            settings["INFERENCE_NUM_THREADS"] = str(self.options.threads)
+        network = _with_bytes(network)
+        compiled = compile_cached(network, settings) if self.options.cache else ov.Core().compile_model(network, "CPU", settings)
+        self.from_cache = bool(compiled.get_property("LOADED_FROM_CACHE"))
+        # While one image is worked on by a stream, the next one waits for it: no stream ever waits for Python.
+        self._requests = [compiled.create_infer_request() for _ in range(self.options.streams + 1)]
         self._lock = threading.Lock()
 
     def infer(self, data: np.ndarray) -> np.ndarray:
         """Run the network once; calls from several threads wait for each other.
 
         Args:
-            data: (1, H, W, 3) float32 BGR, 0 to 255, of `size_hw`; see `icnet.runtime.preprocess.resize_frame`.
+            data: (1, H, W, 3) uint8 BGR of `size_hw`; see `icnet.runtime.preprocess.resize_frame`.
 
         Returns:
             `logits` (1, 12, H/4, W/4) float32, `soft` (1, 12, H, W) float32 or `index` (1, H, W) integer; the caller's own copy.
         """
-        assert data.shape == (1, *self.size_hw, 3), f"{data.shape} for an input of {self.size_hw}"
+        self._check(data)
         with self._lock:
-            results = self._request.infer({INPUT: np.ascontiguousarray(data, np.float32)}, share_inputs=True)
+            results = self._requests[0].infer({INPUT: np.ascontiguousarray(data)}, share_inputs=True)
         return cast(np.ndarray, results[0])
+
+    def stream(
+        self, items: Iterable[T], data: Callable[[T], np.ndarray | None]
+    ) -> Generator[tuple[T, np.ndarray | None], None, None]:
+        """Run the network on one image after another, asynchronously.
+
+        While the network works, the caller has the results before and `items` and `data` prepare the next: `streams` + 1
+        images are on their way at most. Nobody else can use the engine until the iterator is exhausted or closed.
+
+        Args:
+            items: what belongs to an image.
+            data: gives the image of an item, as `infer` takes it; None for an item without one.
+
+        Yields:
+            Each item with its raw output, in the order of `items`; with None if it had no image. The output has the shape and
+            type that `infer` gives, but holds good only until the next one is asked for.
+        """
+        with self._lock:
+            free, busy = deque(self._requests), deque[tuple[T, ov.InferRequest | None]]()
+            try:
+                for item in items:
+                    image = data(item)
+                    while busy and (busy[0][1] is None or not free):
+                        yield self._finished(busy[0])
+                        free += [request for _, request in (busy.popleft(),) if request is not None]
+                    request = None if image is None else free.popleft()
+                    if request is not None and image is not None:
+                        self._check(image)
+                        request.start_async({INPUT: np.ascontiguousarray(image)}, share_inputs=True)
+                    busy.append((item, request))
+                while busy:
+                    yield self._finished(busy[0])
+                    busy.popleft()
+            finally:
+                for _, request in busy:
+                    if request is not None:
+                        request.wait()
+
+    @staticmethod
+    def _finished(first: tuple[T, ov.InferRequest | None]) -> tuple[T, np.ndarray | None]:
+        item, request = first
+        if request is None:
+            return item, None
+        request.wait()
+        return item, cast(np.ndarray, request.get_output_tensor(0).data)
+
+    def _check(self, data: np.ndarray) -> None:
+        assert data.shape == (1, *self.size_hw, 3), f"{data.shape} for an input of {self.size_hw}"
+        assert data.dtype == np.uint8, data.dtype
+
+
+def _with_bytes(network: ov.Model) -> ov.Model:
+    """The same model for images of uint8, as they come from a camera; the conversion becomes part of the graph."""
+    steps = PrePostProcessor(network)
+    steps.input().tensor().set_element_type(ov.Type.u8)
+    return steps.build()
 
 
 def read_ir(path: Path) -> ov.Model:
@@ -94,6 +184,15 @@ def read_ir(path: Path) -> ov.Model:
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1].strip()
         raise ModelError(f"{path} is not a readable OpenVINO model ({reason}): export it again") from error
+
+
+def read_about(network: ov.Model) -> dict[str, Any]:
+    """What an IR of this project tells about itself, such as its accuracy and how it was quantized; empty if nothing."""
+    try:
+        about = json.loads(network.get_rt_info(ABOUT).astype(str))
+    except (RuntimeError, ValueError):
+        return {}
+    return about if isinstance(about, dict) else {}
 
 
 def check_contract(network: ov.Model, path: Path) -> tuple[Output, tuple[int, int]]:

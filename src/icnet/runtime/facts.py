@@ -1,6 +1,5 @@
 """The figures of a model, counted from its graph and its file, never from a constant."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from math import prod
@@ -11,10 +10,11 @@ import numpy as np
 
 from icnet.base.errors import ModelError
 from icnet.base.network import ConvShape, convolutions
-from icnet.base.registry import SHA256, bundled_path, find_weights
+from icnet.base.registry import SHA256, bundled_path, find_ir, find_weights
 from icnet.base.spec import DENSE, PRESETS
+from icnet.base.weights import file_sha256
 
-_ABOUT = ("miou_strict", "miou_omz", "scored", "data", "licence")
+ABOUT_MODEL = ("miou_strict", "miou_omz", "scored", "data", "licence")
 """Facts that a weight file tells about itself, passed on as they are."""
 
 KernelShape = tuple[int, int, int, int]
@@ -82,15 +82,15 @@ def model_facts(model: str) -> Facts:
     Raises:
         ModelError: there is no such model, its file is damaged, or an IR does not take and give what this project's do.
     """
-    if Path(model).suffix == ".xml":
-        return _ir_facts(Path(model))
+    if (path := find_ir(model)) is not None:
+        return _ir_facts(path)
     if model in PRESETS and model not in SHA256:
         spec = PRESETS[model]
         return _facts(model, spec.size_hw, [(conv, None) for conv in convolutions(spec)], [], {})
     weights = find_weights(model)
     file = Path(model) if Path(model).suffix == ".safetensors" else bundled_path(model)
     counted = [(conv, _zeros(weights.tensors[f"{conv.name}/kernel"])) for conv in convolutions(weights.spec)]
-    about = {key: weights.about[key] for key in _ABOUT if key in weights.about}
+    about = {key: weights.about[key] for key in ABOUT_MODEL if key in weights.about}
     return _facts(weights.spec.name, weights.spec.size_hw, counted, [file], about)
 
 
@@ -106,9 +106,6 @@ def _facts(
     layers = tuple(_layer(conv, zeros, dense.get(conv.name)) for conv, zeros in counted)
     kernel_weights, dense_weights = (sum(conv.kernel_weights for conv in convs) for convs in (layers, dense.values()))
     kernel_zeros = sum(zeros for _, zeros in counted if zeros is not None) if files else None
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(file.read_bytes())
     return Facts(
         model=name,
         parameters=kernel_weights + sum(layer.kernel_shape[3] for layer in layers),
@@ -119,7 +116,7 @@ def _facts(
         removed=1 - kernel_weights / dense_weights,
         gflops=2 * sum(conv.multiply_adds for conv, _ in counted) / 1e9,
         bytes=sum(file.stat().st_size for file in files) if files else None,
-        sha256=digest.hexdigest() if files else None,
+        sha256=file_sha256(*files) if files else None,
         about=about,
         layers=layers,
     )
@@ -139,7 +136,7 @@ def _layer(conv: ConvShape, zeros: int | None, dense: ConvShape | None) -> Layer
 
 
 def _ir_facts(path: Path) -> Facts:
-    from icnet.runtime.engine import check_contract, read_ir
+    from icnet.runtime.engine import check_contract, read_about, read_ir
 
     network = read_ir(path)
     _, size_hw = check_contract(network, path)
@@ -159,7 +156,9 @@ def _ir_facts(path: Path) -> Facts:
             counted.append((ConvShape(node.get_friendly_name(), shape, prod(shape) * prod(out_hw)), _zeros(kernel)))
     if not counted:
         raise ModelError(f"{path} has no convolution: expected a model exported by icnet")
-    return _facts(path.stem, size_hw, counted, [path, path.with_suffix(".bin")], {})
+    about = read_about(network)
+    about = {key: about[key] for key in ABOUT_MODEL if key in about}
+    return _facts(path.stem, size_hw, counted, [path, path.with_suffix(".bin")], about)
 
 
 def _constant(node: Any) -> np.ndarray:

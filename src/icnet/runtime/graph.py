@@ -10,6 +10,7 @@ import openvino as ov
 from openvino import opset13 as ops
 
 from icnet.base import network
+from icnet.base.resample import pooling_matrix
 from icnet.base.sparse import to_half
 from icnet.base.weights import FoldedConv, Weights, fold
 
@@ -84,20 +85,35 @@ class _Nodes:
         ).output(0)  # the second output, positions of the maxima, is not used
 
     def pyramid_level(self, x: ov.Node, name: str, bins: int) -> ov.Node:
-        _, _, height, width = x.shape
-        pooled = ops.adaptive_avg_pool(x, np.array([bins, bins], np.int64), name=f"{name}/pool")
-        return self.resize(pooled, name, (height, width))
+        # A matrix product over the flattened map; OpenVINO's AdaptiveAvgPool is reference code, several times as slow.
+        batch, channels, height, width = x.shape
+        rows, columns = pooling_matrix(height, bins), pooling_matrix(width, bins)
+        cells = np.einsum("ph,qw->hwpq", rows, columns).reshape(height * width, bins * bins).astype(np.float32)
+        flat = ops.reshape(x, np.array([batch, channels, height * width], np.int64), special_zero=False)
+        pooled = ops.matmul(flat, ops.constant(cells, name=f"{name}/cells"), False, False, name=f"{name}/pool")
+        pooled = ops.reshape(pooled, np.array([batch, channels, bins, bins], np.int64), special_zero=False)
+        return resize(pooled, name, (height, width))
 
     def resize(self, x: ov.Node, name: str, size_hw: tuple[int, int]) -> ov.Node:
-        return ops.interpolate(
-            x,
-            np.array(size_hw, np.int64),
-            mode="linear_onnx",  # bilinear with two taps per axis when shrinking too: what Keras and cv2.INTER_LINEAR do
-            shape_calculation_mode="sizes",
-            coordinate_transformation_mode="half_pixel",
-            axes=np.array([2, 3], np.int64),
-            name=name,
-        )
+        return resize(x, name, size_hw)
+
+
+def resize(x: ov.Node, name: str, size_hw: tuple[int, int]) -> ov.Node:
+    """Bilinear, half-pixel centres, of the last two axes."""
+    channels, height, width = x.shape[1:]
+    if (height, width) == (2 * size_hw[0], 2 * size_hw[1]):
+        # Bilinear halving is the mean of 2x2 pixels. Written as a depthwise convolution it is quantized too, and fast.
+        mean = ops.constant(np.full((channels, 1, 1, 2, 2), 0.25, np.float32), name=f"{name}/mean")
+        return ops.group_convolution(x, mean, [2, 2], [0, 0], [0, 0], [1, 1], name=name)
+    return ops.interpolate(
+        x,
+        np.array(size_hw, np.int64),
+        mode="linear_onnx",  # bilinear with two taps per axis when shrinking too: what Keras and cv2.INTER_LINEAR do
+        shape_calculation_mode="sizes",
+        coordinate_transformation_mode="half_pixel",
+        axes=np.array([2, 3], np.int64),
+        name=name,
+    )
 
 
 def openvino_model(
@@ -119,21 +135,36 @@ def openvino_model(
     Raises:
         UsageError: the size does not fit the strides.
     """
-    assert output in OUTPUTS, output
     height, width = size_hw = size_hw or weights.spec.size_hw
-    nodes = _Nodes(fold(weights), half=half)
     data = ops.parameter([1, height, width, 3], np.float32, name=INPUT)
     data.set_layout(ov.Layout("NHWC"))
     data.output(0).set_names({INPUT})
     image = ops.transpose(data, np.array([0, 3, 1, 2], np.int64), name="nchw")
-
+    nodes = _Nodes(fold(weights), half=half)
     result = network.logits(nodes, image, weights.spec, size_hw).full
-    if output != "logits":
-        result = nodes.resize(result, "upsample", size_hw)
+    result.output(0).set_names({"logits"})
+    model = ov.Model([ops.result(result, name="logits/result")], [data], weights.spec.name)
+    return with_output(model, output)
+
+
+def with_output(model: ov.Model, output: Output) -> ov.Model:
+    """A model that gives something else of the same logits.
+
+    Args:
+        model: gives `logits`, as floats or quantized; its nodes become part of the result, so leave it alone afterwards.
+        output: see `openvino_model`.
+    """
+    assert output in OUTPUTS, output
+    if output == "logits":
+        return model
+    (data,) = model.get_parameters()
+    result = model.outputs[0].node.input_value(0)
+    result.set_names(set())
+    result = resize(result, "upsample", tuple(data.shape)[1:3])
     if output == "index":
         best = ops.topk(result, np.int64(1), axis=1, mode="max", sort="none", index_element_type="i32", name="argmax")
         result = ops.squeeze(best.output(1), np.array([1], np.int64), name=output)
-    elif output == "soft":
+    else:
         result = ops.softmax(result, axis=1, name=output)
     result.output(0).set_names({output})
-    return ov.Model([ops.result(result, name=f"{output}/result")], [data], weights.spec.name)
+    return ov.Model([ops.result(result, name=f"{output}/result")], [data], model.get_friendly_name())

@@ -32,7 +32,7 @@ def resize_frame(frame_bgr: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
         size_hw: H and W of the network's input; the aspect ratio is not kept, as in the accuracy protocol.
 
     Returns:
-        (1, H, W, 3) float32 BGR, 0 to 255.
+        (1, H, W, 3) uint8 BGR; the frame's own memory if it has this size already.
 
     Raises:
         InputError: not a colour picture.
@@ -41,4 +41,4 @@ def resize_frame(frame_bgr: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
     height, width = size_hw
     if frame_bgr.shape[:2] != (height, width):
         frame_bgr = cv2.resize(frame_bgr, (width, height), interpolation=cv2.INTER_LINEAR)
-    return frame_bgr.astype(np.float32)[np.newaxis]
+    return frame_bgr[np.newaxis]

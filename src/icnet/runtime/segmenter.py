@@ -1,16 +1,20 @@
 """A frame in, a class map of the frame's own size out."""
 
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from icnet.base.classes import NAMES
 from icnet.base.spec import DEFAULT_MODEL
-from icnet.runtime.decode import decode
-from icnet.runtime.engine import Engine
-from icnet.runtime.overlay import OPACITY, draw_overlay
+from icnet.runtime.decode import decode, decode_confidence
+from icnet.runtime.engine import Engine, EngineOptions
+from icnet.runtime.overlay import OPACITY, class_counts, draw_overlay
 from icnet.runtime.preprocess import resize_frame
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,10 +25,12 @@ class Segmentation:
     """(H, W, 3) uint8 BGR, as given."""
     classes: np.ndarray
     """(H, W) uint8 class indices, the position in `icnet.base.classes.NAMES`."""
+    confidence: np.ndarray | None = None
+    """(H, W) uint8, 255 times the probability that the network gives to the class; None if it was not asked for."""
 
     def shares(self) -> dict[str, float]:
         """Class name to its fraction of the pixels, all twelve classes; they sum to 1."""
-        counts = np.bincount(self.classes.ravel(), minlength=len(NAMES))
+        counts = class_counts(self.classes)
         return {name: int(count) / self.classes.size for name, count in zip(NAMES, counts, strict=True)}
 
     def overlay(self, *, opacity: float = OPACITY, legend: bool = True) -> np.ndarray:
@@ -44,24 +50,70 @@ class Segmenter:
     """Segments road scenes: `Segmenter()(frame_bgr).classes`.
 
     Calls keep nothing from one frame to the next; calls from several threads wait for each other.
+
+    Attributes:
+        engine: the compiled model.
     """
 
-    def __init__(self, model: str | Path = DEFAULT_MODEL, *, threads: int | None = None) -> None:
-        """Load a model; see `icnet.runtime.engine.Engine` for the arguments and errors."""
-        self.engine = Engine(model, threads=threads)
+    def __init__(self, model: str | Path = DEFAULT_MODEL, options: EngineOptions | None = None) -> None:
+        """Load a model.
 
-    def __call__(self, frame_bgr: np.ndarray) -> Segmentation:
+        Args:
+            model: a published name, a `.safetensors` weight file, or the `.xml` of an OpenVINO IR.
+            options: threads and streams; the compiled model is kept on the disk by default.
+
+        Raises:
+            ModelError, UsageError: see `icnet.runtime.engine.Engine`.
+        """
+        self.engine = Engine(model, options or EngineOptions(cache=True))
+
+    def __call__(self, frame_bgr: np.ndarray, *, confidence: bool = False) -> Segmentation:
         """Segment one frame.
 
         Args:
             frame_bgr: (H, W, 3) uint8 BGR of any size, as `cv2.imread` gives it.
+            confidence: also tell how sure the network is of each pixel.
 
         Returns:
             The class map at the frame's own size.
 
         Raises:
             InputError: not such an array.
+            UsageError: confidence is asked of a model that gives class indices only.
         """
         raw = self.engine.infer(resize_frame(frame_bgr, self.engine.size_hw))
+        return self._segmentation(frame_bgr, raw, confidence)
+
+    def stream(
+        self, items: Iterable[T], frame: Callable[[T], np.ndarray | None], *, confidence: bool = False
+    ) -> Generator[tuple[T, Segmentation | None], None, None]:
+        """Segment one frame after another, at a higher rate than calls would: the network always has the next frame at hand.
+
+        Nobody else can use the segmenter until the iterator is exhausted or closed.
+
+        Args:
+            items: what belongs to a frame.
+            frame: gives the frame of an item, (H, W, 3) uint8 BGR; None for an item without one.
+            confidence: also tell how sure the network is of each pixel.
+
+        Yields:
+            Each item with its class map, in the order of `items`; with None if it had no frame.
+
+        Raises:
+            InputError, UsageError: as a call does.
+        """
+
+        def data(item: T) -> np.ndarray | None:
+            image = frame(item)
+            return None if image is None else resize_frame(image, self.engine.size_hw)
+
+        for item, raw in self.engine.stream(items, data):
+            image = frame(item)
+            yield item, None if raw is None or image is None else self._segmentation(image, raw, confidence)
+
+    def _segmentation(self, frame_bgr: np.ndarray, raw: np.ndarray, confidence: bool) -> Segmentation:
         height, width = frame_bgr.shape[:2]
-        return Segmentation(frame_bgr, decode(raw, self.engine.output, (height, width)))
+        threads, output = self.engine.options.threads, self.engine.output
+        classes = decode(raw, output, (height, width), threads=threads)
+        sure = decode_confidence(raw, output, classes, threads=threads) if confidence else None
+        return Segmentation(frame_bgr, classes, sure)

@@ -76,5 +76,5 @@ class GradualPruning:
         model = build(weights.spec, ops=KerasOps())
         set_weights(model, weights)
         narrow, _ = compact(model, channelwise=_CHANNELWISE)
-        spec = replace(self._target, size_hw=weights.spec.size_hw)
+        spec = replace(self._target, size_hw=weights.spec.size_hw, convolve_low=weights.spec.convolve_low)
         return replace(get_weights(narrow, spec), about=weights.about)

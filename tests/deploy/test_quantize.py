@@ -1,0 +1,201 @@
+import dataclasses
+import json
+
+import numpy as np
+import openvino as ov
+import pytest
+
+from icnet.base.errors import ModelError, UsageError
+from icnet.base.weights import kernel_zeros
+from icnet.deploy import omz, quantize
+from icnet.deploy.openvino import ExportOptions, export
+from icnet.deploy.quantize import Quantized, QuantizeOptions
+from icnet.evaluation.accuracy import predict
+from icnet.runtime.engine import Engine, read_about, read_ir
+from icnet.runtime.facts import model_facts
+
+pytest.importorskip("nncf", reason="quantizing needs NNCF")
+yaml = pytest.importorskip("yaml")
+
+ANY = QuantizeOptions(max_drop=100, images=4)
+INT8 = ExportOptions(precisions=("int8",), outputs=("index", "soft", "logits"))
+
+
+@pytest.fixture(scope="module")
+def quantized(weights, blocks_split) -> Quantized:
+    return quantize.quantize(weights, blocks_split(6), blocks_split(3, seed=1), options=ANY)
+
+
+@pytest.fixture(scope="module")
+def exported(weights, frames, quantized, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("int8")
+    return folder, export(weights, folder, frames, options=INT8, quantized=quantized)
+
+
+def test_kernels_and_activations_are_in_eight_bits(exported):
+    for ir in exported[1]:
+        model = ov.Core().read_model(ir.path)
+        convolutions = [node for node in model.get_ordered_ops() if node.get_type_name() == "Convolution"]
+        assert convolutions
+        assert quantize.float_convolutions(model) == []
+        given = [node.input_value(0).get_node().get_type_name() for node in convolutions]
+        assert set(given) == {"FakeQuantize", "MaxPool"}, "a maximum of quantized values is one of them"
+        assert ir.path.parent.name == "FP16-INT8"
+
+
+def test_a_floating_point_model_is_told_from_it(weights):
+    from icnet.base.network import convolutions
+    from icnet.runtime.graph import openvino_model
+
+    names = {conv.name for conv in convolutions(weights.spec)}
+    for half in (False, True):
+        assert set(quantize.float_convolutions(openvino_model(weights, half=half))) == names
+
+
+def test_every_output_gives_the_same_classes(exported, frames, quantized):
+    engines = [Engine(ir.path) for ir in exported[1]]
+    assert [engine.output for engine in engines] == ["index", "soft", "logits"]
+    for frame, expected in zip(frames, quantized.classes(frames), strict=True):
+        assert len(np.unique(expected)) > 3, "the comparison needs several classes"
+        for engine in engines:
+            assert (predict(engine, frame, engine.size_hw) != expected).mean() < 2e-3
+
+
+def test_the_file_and_its_description_tell_how_it_was_made(exported, quantized):
+    folder, written = exported
+    for ir in written:
+        about = read_about(read_ir(ir.path))
+        assert about["miou_strict"] == quantized.miou_strict
+        told = about["quantization"]
+        assert (told["images"], told["of"], told["seed"], told["miou_strict_before"]) == (4, 6, 0, quantized.miou_float)
+        assert len(set(told["names"])) == 4
+        assert told["float_layers"] == []
+        assert model_facts(str(ir.path)).about["miou_strict"] == quantized.miou_strict
+    text = yaml.safe_load((folder / "tiny" / omz.MODEL_YML).read_text())["description"]
+    assert "calibrated on 4 of 6 training images (seed 0; NNCF" in text
+
+
+def test_pruned_weights_stay_zero(weights, frames, blocks_split, tmp_path):
+    tensors = {
+        name: np.where(np.abs(array) < np.median(np.abs(array)), 0, array).astype(np.float32)
+        if name.endswith("/kernel")
+        else array
+        for name, array in weights.tensors.items()
+    }
+    sparse = dataclasses.replace(weights, tensors=tensors)
+    made = quantize.quantize(sparse, blocks_split(4), blocks_split(1), options=ANY)
+    (ir,) = export(sparse, tmp_path, frames, options=dataclasses.replace(INT8, outputs=("index",)), quantized=made)
+    assert ir.kernel_zeros >= kernel_zeros(sparse)
+
+
+def test_the_choice_of_images_follows_the_seed(weights, blocks_split):
+    names = [
+        quantize.quantize(
+            weights, blocks_split(30), blocks_split(1), options=dataclasses.replace(ANY, images=3, seed=seed)
+        ).calibration["names"]
+        for seed in (1, 1, 2)
+    ]
+    assert names[0] == names[1] != names[2]
+
+
+class Guarded:
+    """Scores that the guard is given, in the order in which it asks: before, after, after the repair."""
+
+    def __init__(self, *scores: float):
+        self.left = list(scores)
+
+    def __call__(self, model, val):
+        from icnet.base.metrics import Scores
+
+        value = self.left.pop(0)
+        return Scores(miou_strict=value, miou_omz=value, iou={}, pixel_accuracy=value)
+
+
+def test_a_model_within_the_guard_is_not_repaired(weights, blocks_split, monkeypatch):
+    monkeypatch.setattr(quantize, "_score", Guarded(0.68, 0.6751))
+    monkeypatch.setattr(quantize, "_repaired", lambda *_: pytest.fail("there is nothing to repair"))
+    made = quantize.quantize(weights, blocks_split(2), blocks_split(1), options=QuantizeOptions(max_drop=0.5, images=2))
+    assert made.drop == pytest.approx(0.49)
+
+
+def test_a_model_that_misses_the_guard_is_repaired(weights, blocks_split, monkeypatch):
+    repaired = []
+    monkeypatch.setattr(quantize, "_score", Guarded(0.68, 0.6749, 0.679))
+    monkeypatch.setattr(quantize, "_repaired", lambda model, *rest: repaired.append(rest[-1]) or model)
+    made = quantize.quantize(weights, blocks_split(2), blocks_split(1), options=QuantizeOptions(max_drop=0.5, images=2))
+    assert repaired == [0.5]
+    assert made.drop == pytest.approx(0.1)
+    assert made.float_layers, "the stand-in for the repaired model is in floating point"
+
+
+@pytest.mark.parametrize("after", [0.67, float("nan")])
+def test_a_model_that_cannot_be_repaired_is_refused(weights, blocks_split, monkeypatch, after):
+    monkeypatch.setattr(quantize, "_score", Guarded(0.68, after, after))
+    monkeypatch.setattr(quantize, "_repaired", lambda model, *_: model)
+    with pytest.raises(ModelError, match=r"strict mIoU instead of 68\.00%.*nothing was written") as caught:
+        quantize.quantize(weights, blocks_split(2), blocks_split(1), options=QuantizeOptions(max_drop=0.5, images=2))
+    assert "\n" not in str(caught.value)
+
+
+def test_the_repair_puts_layers_back(weights, blocks_split):
+    """NNCF's own search, on a network and a measure made so that one layer alone must stay in floating point."""
+    import nncf
+
+    from icnet.runtime.graph import openvino_model
+    from icnet.runtime.preprocess import resize_frame
+
+    quantize.require_nncf()
+    train = blocks_split(2)
+    dataset = nncf.Dataset([resize_frame(train[index].image, weights.spec.size_hw).astype(np.float32) for index in range(2)])
+    agreement = Agreement(weights)
+    quantized = quantize.calibrate(openvino_model(weights), dataset, 2)
+    lost = 1 - agreement(quantized)
+    assert lost > 0.001, "the test needs a model that loses something"
+    repaired = quantize.repair(openvino_model(weights), dataset, 2, agreement.of, [0], max_drop=lost / 2)
+    assert 1 - agreement(repaired) <= lost / 2
+    assert quantize.float_convolutions(repaired)
+
+
+def compiled(model: ov.Model) -> ov.CompiledModel:
+    return ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+
+
+class Agreement:
+    """Share of the pixels that keep their class, in place of an accuracy."""
+
+    def __init__(self, weights):
+        from icnet.runtime.graph import openvino_model
+
+        self.frame = np.random.default_rng(0).integers(0, 256, (1, *weights.spec.size_hw, 3)).astype(np.float32)
+        self.expected = self._classes(
+            ov.Core().compile_model(openvino_model(weights), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        )
+
+    def _classes(self, network) -> np.ndarray:
+        return network({"data": self.frame})[0].argmax(axis=1)
+
+    def __call__(self, model) -> float:
+        return self.of(compiled(model), [0])
+
+    def of(self, network, _) -> float:
+        return float((self._classes(network) == self.expected).mean())
+
+
+@pytest.mark.parametrize(
+    ("values", "text"), [({"max_drop": -0.1}, "drop"), ({"max_drop": float("nan")}, "drop"), ({"images": 0}, "1 image")]
+)
+def test_impossible_options(values, text):
+    with pytest.raises(UsageError, match=text):
+        QuantizeOptions(**values)
+
+
+def test_without_nncf(weights, blocks_split, monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "nncf", None)
+    with pytest.raises(UsageError, match=r"NNCF.*icnet\[export\]"):
+        quantize.quantize(weights, blocks_split(1), blocks_split(1))
+
+
+def test_facts_are_json(quantized):
+    assert json.loads(json.dumps(quantized.calibration)) == quantized.calibration
