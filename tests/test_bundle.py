@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from icnet.base.weights import Weights, file_sha256, load_weights, random_weights, save_weights
+from icnet.runtime.engine import Engine
 from icnet.runtime.facts import model_facts
 
 TOOL = runpy.run_path(str(Path(__file__).resolve().parents[1] / "tools" / "bundle.py"))
@@ -84,3 +85,16 @@ def test_mistakes_are_one_line(camvid, trained, tmp_path, tiny, monkeypatch, cap
         assert caught.value.code == 2
         assert text in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_the_quantized_model_lies_beside_the_weights(camvid, trained, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("nncf")
+    run(monkeypatch, trained, "--data", camvid, "--to", tmp_path / "out", "--int8", "--max-drop", "100")
+    out, target = capsys.readouterr().out, tmp_path / "out" / "tiny-int8.xml"
+    names = ["tiny-int8.bin", "tiny-int8.xml", "tiny.safetensors"]
+    assert sorted(path.name for path in target.parent.iterdir()) == names
+    engine, facts = Engine(target), model_facts(str(target))
+    assert engine.output == "logits"
+    assert f'"tiny-int8": "{facts.sha256}",' in out
+    assert "calibrated on | 3 of 3 train images" in out
+    assert facts.about["licence"].startswith("CC BY-NC")

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Make a run's weight file the one that ships: score it from the stored file, write the figures and terms into it.
 
-usage: python tools/bundle.py runs/compact/best.safetensors --data CamVid [--trained-on train]
+usage: python tools/bundle.py runs/compact/best.safetensors --data CamVid [--trained-on train] [--int8 [--max-drop 0.2]]
 
-Afterwards put the printed SHA-256 into src/icnet/base/registry.py and the printed tables into the model card.
+Afterwards put the printed SHA-256 into src/icnet/base/registry.py and the printed tables into the model card. With --int8 the
+model is quantized as `icnet export --precision int8` does it, and the logits IR is written beside the weights.
 """
 
 import argparse
@@ -13,9 +14,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from icnet.base.errors import IcnetError, UsageError
+from icnet.base.files import replacing
 from icnet.base.registry import FOLDER
-from icnet.base.weights import load_weights, save_weights
+from icnet.base.weights import file_sha256, load_weights, save_weights
 from icnet.data.camvid import CamVid
+from icnet.deploy.openvino import described, save_ir
+from icnet.deploy.quantize import Quantized, QuantizeOptions, quantize
 from icnet.evaluation.accuracy import Evaluation, evaluate
 from icnet.runtime.engine import Engine
 from icnet.runtime.facts import model_facts
@@ -68,6 +72,40 @@ def bundle(source: Path, root: Path, target: Path, *, trained_on: Iterable[str],
     return evaluation, save_weights(target, dataclasses.replace(weights, about={**weights.about, **figures, **facts}))
 
 
+def bundle_int8(source: Path, root: Path, *, max_drop: float) -> tuple[Path, Quantized]:
+    """Quantize the weights `source` and write the logits IR beside them, as `<stem>-int8.xml` and `.bin`.
+
+    Raises:
+        ModelError: more than `max_drop` points of strict mIoU are lost.
+        DataError, OutputError: as the functions that read and write.
+    """
+    weights, target = load_weights(source), source.with_name(f"{source.stem}-int8.xml")
+    options = QuantizeOptions(max_drop=max_drop)
+    quantized = quantize(weights, CamVid(root, "train"), CamVid(root, "val"), options=options, report=print)
+    with replacing(target) as xml, replacing(target.with_suffix(".bin")) as binary:
+        save_ir(quantized.model, xml, described(weights, quantized))
+        xml.with_suffix(".bin").replace(binary)
+    return target, quantized
+
+
+def report_int8(path: Path, quantized: Quantized) -> str:
+    """Lines for the model card and the registry."""
+    files = (path, path.with_suffix(".bin"))
+    checksum, told = file_sha256(*files), quantized.calibration
+    lines = [
+        f"| files | {', '.join(f'`{file.name}`, {file.stat().st_size:,} bytes' for file in files)} |",
+        f"| SHA-256 of both | `{checksum}` |",
+        f"| strict | {100 * quantized.miou_strict:.2f} % (before: {100 * quantized.miou_float:.2f} %) |",
+        f"| omz | {100 * quantized.miou_omz:.2f} % |",
+        f"| calibrated on | {told['images']} of {told['of']} train images, seed {told['seed']}: {', '.join(told['names'])} |",
+        f"| with | {told['tool']} |",
+        f"| in floating point | {', '.join(quantized.float_layers) or 'none'} |",
+        "",
+        f'"{path.stem}": "{checksum}",',
+    ]
+    return "\n".join(lines)
+
+
 def report(path: Path, evaluation: Evaluation, checksum: str) -> str:
     """Lines for the model card and the registry."""
     begin = time.perf_counter()
@@ -103,14 +141,18 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="CamVid folder")
     parser.add_argument("--trained-on", nargs="+", choices=SPLITS, default=["train"], help="what the weights have seen")
     parser.add_argument("--score-on", choices=SPLITS, default="val")
+    parser.add_argument("--int8", action="store_true", help="also make the quantized model")
+    parser.add_argument("--max-drop", type=float, default=QuantizeOptions.max_drop, help="points of strict mIoU it may lose")
     parser.add_argument("--to", type=Path, default=FOLDER, help="folder of the result")
     args = parser.parse_args()
     try:
         target = args.to / f"{load_weights(args.weights).spec.name}.safetensors"
         evaluation, checksum = bundle(args.weights, args.data, target, trained_on=args.trained_on, scored_on=args.score_on)
+        print(report(target, evaluation, checksum))
+        if args.int8:
+            print(report_int8(*bundle_int8(target, args.data, max_drop=args.max_drop)))
     except IcnetError as error:
         parser.exit(2, f"{error}\n")
-    print(report(target, evaluation, checksum))
 
 
 if __name__ == "__main__":

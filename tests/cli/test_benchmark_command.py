@@ -14,6 +14,7 @@ from icnet.evaluation.speed_picture import _BEST
 def measured(monkeypatch, tmp_path) -> list[BenchmarkOptions]:
     """A finished benchmark, so that nothing need be measured; the options that were asked for."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "160")  # no line of the table wraps
     asked = []
 
     def run(frame, *, options, report):
@@ -24,8 +25,16 @@ def measured(monkeypatch, tmp_path) -> list[BenchmarkOptions]:
             Timing("dense fp32", "the reference", False, 270.0, 280.0, 220.0, 1.0, 0.0),
             Timing("compact", "ours", True, 27.0, 29.0, 700.0, 10.0, 0.1),
             Timing("unsteady", "other", True, 50.0, 90.0, 400.0, None, 0.41),
+            Timing("short", "other", True, 51.0, 91.0, 401.0, None, 0.01),
         )
-        machine = {"processor": "Some CPU", "system": "s", "cores": 4, "threads": 2, "instructions": ["avx2"]}
+        machine = {
+            "processor": "Some CPU",
+            "system": "s",
+            "cores": 4,
+            "threads": 2,
+            "instructions": ["avx2"],
+            "decoding": "NumPy",
+        }
         return Benchmark(machine, {"openvino": "1"}, options, {"fp32": 200.0, "int8": 800.0}, timings, {"dense int8": "no NNCF"})
 
     monkeypatch.setattr(speed, "benchmark", run)
@@ -36,7 +45,7 @@ def test_json_is_all_that_stdout_holds(capsys, measured):
     assert cli.run(["benchmark", "--json", "--rounds", "3", "--threads", "2"]) == 0
     out, _ = capsys.readouterr()
     document = json.loads(out)
-    assert [timing["ratio"] for timing in document["timings"]] == [1.0, 10.0, None]
+    assert [timing["ratio"] for timing in document["timings"]] == [1.0, 10.0, None, None]
     assert document["left_out"] == {"dense int8": "no NNCF"}
     assert document["ceiling"] == {"fp32": 200.0, "int8": 800.0}
     assert (measured[0].rounds, measured[0].threads) == (3, 2)
@@ -46,7 +55,17 @@ def test_table_and_picture(capsys, tmp_path):
     assert cli.run(["benchmark"]) == 0
     out, err = capsys.readouterr()
     assert "Some CPU, 2 of 4 cores, avx2" in out
-    for text in ("270.0", "27.0", "10.00", "not stated", "41%", "untrained", "left out: dense int8: no NNCF", "int8 800"):
+    for text in (
+        "270.0",
+        "27.0",
+        "10.00",
+        "not stated",
+        "41%",
+        "too few rounds",
+        "untrained",
+        "left out: dense int8: no NNCF",
+        "int8 800",
+    ):
         assert text in " ".join(out.split()), text
     assert "benchmark.png" in err
     picture = cv2.imread(str(tmp_path / "benchmark.png"))

@@ -1,7 +1,7 @@
 import dataclasses
 import json
 import sys
-import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,13 +16,14 @@ FRAME = np.random.default_rng(0).integers(0, 256, (80, 112, 3), dtype=np.uint8)
 
 @pytest.fixture
 def sleepers(monkeypatch) -> list[str]:
-    """Entries of known times in place of networks; the order of the calls."""
+    """Entries of known times, by a clock of our own, in place of networks; the order of the calls."""
     calls: list[str] = []
+    now = [0.0]
 
     def sleeper(name: str, seconds: float, spec=None) -> Entry:
         def call() -> None:
             calls.append(name)
-            time.sleep(seconds)
+            now[0] += seconds
 
         return Entry(name, "", call, spec, trained=name != "reference")
 
@@ -30,7 +31,8 @@ def sleepers(monkeypatch) -> list[str]:
         return [sleeper("reference", 0.02), sleeper("quick", 0.005), sleeper("slow", 0.04)], {"missing": "not installed"}
 
     monkeypatch.setattr(speed, "_entries", entries)
-    monkeypatch.setattr(speed, "_product", lambda *, int8, options: lambda: calls.append("int8" if int8 else "fp32"))
+    monkeypatch.setattr(speed, "_product_call", lambda *, int8, threads: sleeper("int8" if int8 else "fp32", 0.1).call)
+    monkeypatch.setattr(speed, "time", SimpleNamespace(perf_counter=lambda: now[0]))
     return calls
 
 
@@ -41,15 +43,21 @@ def test_everything_has_its_turn_in_every_round(sleepers):
 
 
 def test_medians_and_ratios(sleepers):
-    result = speed.benchmark(FRAME, options=BenchmarkOptions(rounds=4, calls=2))
+    result = speed.benchmark(FRAME, options=BenchmarkOptions(rounds=10, calls=2))
     reference, quick, slow = result.timings
     assert result.reference is reference
-    assert reference.median_ms == pytest.approx(20, rel=0.3)
-    assert quick.median_ms <= quick.p90_ms
-    assert (reference.ratio, reference.spread) == (1, 0)
-    assert slow.ratio == pytest.approx(0.5, rel=0.2)
+    assert [timing.median_ms for timing in result.timings] == pytest.approx([20, 5, 40])
+    assert [timing.ratio for timing in result.timings] == pytest.approx([1, 4, 0.5])
+    assert quick.p90_ms == pytest.approx(5)
+    assert slow.spread == pytest.approx(0, abs=1e-9)
     assert not reference.trained
+    assert result.ceiling == pytest.approx({name: 2 * speed._MATRIX**3 / 1e9 / 0.1 for name in ("fp32", "int8")})
     assert result.left_out == {"missing": "not installed"}
+
+
+def test_few_rounds_give_no_ratio(sleepers):
+    result = speed.benchmark(FRAME, options=BenchmarkOptions(rounds=speed.MIN_ROUNDS - 1, calls=1))
+    assert [timing.ratio for timing in result.timings] == [None, None, None]
 
 
 def test_a_ratio_that_spreads_is_not_stated():
@@ -83,17 +91,19 @@ def test_the_document_is_json_and_tells_the_machine(sleepers):
     assert [timing["name"] for timing in document["timings"]] == ["reference", "quick", "slow"]
 
 
-def test_the_products_compute_what_they_say():
-    for int8 in (False, True):
-        start = time.perf_counter()
-        (product,) = speed._product(int8=int8, options=BenchmarkOptions())().values()
-        assert product.shape == (speed._MATRIX, speed._MATRIX)
-        assert time.perf_counter() - start < 30
-        generator = np.random.default_rng(0)
-        left, right = (generator.uniform(-1, 1, (speed._MATRIX, speed._MATRIX)).astype(np.float32) for _ in range(2))
-        error = np.abs(product[:8] - left[:8] @ right.T).max()
-        assert error < (0.6 if int8 else 1e-2)
-        assert (error > 1e-3) == int8, "eight bits round"
+@pytest.mark.parametrize(("int8", "precision"), [(False, "f32"), (True, "i8")])
+def test_the_products_are_computed_in_the_format_they_are_named_after(int8, precision):
+    compiled = speed._compiled(speed._product(int8=int8), 1)
+    kinds = {}
+    for node in compiled.get_runtime_model().get_ordered_ops():
+        info = node.get_rt_info()
+        kinds[info["layerType"].astype(str)] = info["runtimePrecision"].astype(str)
+    (found,) = (value for kind, value in kinds.items() if kind.startswith(("FullyConnected", "MatMul")))
+    assert found == precision
+    left = np.random.default_rng(2).uniform(-1, 1, (speed._MATRIX, speed._MATRIX)).astype(np.float32)
+    right = np.random.default_rng(0).uniform(-1, 1, (speed._MATRIX, speed._MATRIX)).astype(np.float32)
+    error = np.abs(compiled([left])[0][:8] - left[:8] @ right.T).max()
+    assert error < (0.6 if int8 else 1e-2)
 
 
 @pytest.mark.parametrize("name", ["rounds", "calls", "threads"])

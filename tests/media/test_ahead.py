@@ -65,7 +65,8 @@ def test_closing_closes_the_generator_behind():
         finally:
             closed.set()
 
-    with closing(ahead(items())) as numbers:
+    generator = items()  # held here, so that only closing ends it
+    with closing(ahead(generator)) as numbers:
         next(numbers)
     assert closed.is_set()
 

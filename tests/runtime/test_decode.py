@@ -1,3 +1,6 @@
+import shutil
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -109,3 +112,31 @@ def test_confidence_of_probabilities_is_the_probability():
 def test_an_index_map_tells_no_confidence():
     with pytest.raises(UsageError, match="soft or logits"):
         decode_confidence(np.zeros((1, 2, 2), np.int32), "index", np.zeros((2, 2), np.uint8))
+
+
+@pytest.mark.parametrize("change", [lambda c: c.astype(np.int64), np.asfortranarray, lambda c: c[::-1][::-1]])
+def test_confidence_takes_classes_of_any_kind(change):
+    raw = noise() * 4
+    classes = decode(raw, "logits", (61, 97))
+    expected = decode_confidence(raw, "logits", classes)
+    assert np.array_equal(decode_confidence(raw, "logits", change(classes)), expected)
+
+
+def test_confidence_of_a_class_that_is_far_from_the_best():
+    raw = np.zeros((1, 12, 2, 2), np.float32)
+    raw[0, 4] = 500
+    assert (decode_confidence(raw, "logits", np.full((4, 4), 3, np.uint8)) == 0).all()
+
+
+def test_a_library_of_another_source_is_not_used(monkeypatch, tmp_path):
+    if not kernels.compiled():
+        pytest.skip("the package was built without a C compiler")
+    for path in Path(kernels.__file__).parent.glob("*kernels.*"):
+        if path.is_file():
+            shutil.copy(path, tmp_path)
+    monkeypatch.setattr(kernels, "__file__", str(tmp_path / "kernels.py"))
+    load = kernels._library.__wrapped__
+    assert load() is not None
+    with (tmp_path / "kernels.c").open("a") as source:
+        source.write("/* newer */")
+    assert load() is None

@@ -143,3 +143,23 @@ def test_an_error_while_streaming_leaves_the_engine_free(weight_file):
     with pytest.raises(KeyError):
         list(engine.stream(range(5), broken))
     assert engine.infer(data()).shape == (1, 12, 24, 32)
+
+
+def test_items_without_an_image_do_not_pile_up(weight_file):
+    engine, taken = Engine(weight_file), []
+    stream = engine.stream(range(1000), lambda number: taken.append(number) or (data() if number == 0 else None))
+    assert next(stream)[0] == 0
+    assert len(taken) <= 4
+    stream.close()
+
+
+def test_an_open_stream_is_told_instead_of_waiting_for_ever(weight_file):
+    engine = Engine(weight_file)
+    stream = engine.stream(range(3), data)
+    next(stream)
+    with pytest.raises(UsageError, match="exhaust or close"):
+        engine.infer(data())
+    with pytest.raises(UsageError, match="exhaust or close"):
+        next(engine.stream(range(3), data))
+    assert [number for number, _ in stream] == [1, 2]
+    assert engine.infer(data()).shape == (1, 12, 24, 32)

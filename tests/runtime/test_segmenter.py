@@ -49,3 +49,26 @@ def test_overlay_passes_its_options_on():
     assert np.array_equal(result.overlay(opacity=0, legend=False), frame)
     assert not np.array_equal(result.overlay(opacity=0), frame)  # the legend
     assert not np.array_equal(result.overlay(legend=False), frame)  # the colours
+
+
+def test_a_stream_gives_what_calls_give_and_asks_once_for_each_frame(segmenter):
+    frames = [np.random.default_rng(seed).integers(0, 256, (61, 33, 3), dtype=np.uint8) for seed in range(5)]
+    expected = [segmenter(frame, confidence=True) for frame in frames]
+    asked = []
+    results = list(segmenter.stream(range(6), lambda n: asked.append(n) or (frames[n] if n < 5 else None), confidence=True))
+    assert asked == [0, 1, 2, 3, 4, 5]
+    assert [number for number, _ in results] == asked
+    assert results[5][1] is None
+    for (number, result), wanted in zip(results[:5], expected, strict=True):
+        assert result.frame is frames[number]
+        assert np.array_equal(result.classes, wanted.classes)
+        assert np.array_equal(result.confidence, wanted.confidence)
+
+
+def test_confidence_on_request(segmenter):
+    frame = np.random.default_rng(0).integers(0, 256, (61, 33, 3), dtype=np.uint8)
+    assert segmenter(frame).confidence is None
+    sure = segmenter(frame, confidence=True).confidence
+    assert sure.shape == (61, 33)
+    assert sure.dtype == np.uint8
+    assert sure.min() >= 21, "no class of twelve wins with less than a twelfth"

@@ -40,7 +40,7 @@ class IcnetSpec:
     fusion: int = 256
     convolve_low: bool = False
     """Whether fusion convolves the coarser map before it doubles its size, not after, with a dilation of 2, as the paper has it.
-    Convolving and doubling commute but at the border, so this gives nearly the same for a quarter of the multiplications."""
+    The two commute where the size is doubled exactly, but for the border: nearly the same for a quarter of the operations."""
     classes: int = len(NAMES)
     size_hw: tuple[int, int] = (720, 960)
     mean_bgr: tuple[float, float, float] = (103.94, 116.78, 123.68)

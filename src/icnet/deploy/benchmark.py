@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import time
 from collections.abc import Callable
@@ -20,15 +19,20 @@ from icnet.base.errors import UsageError
 from icnet.base.network import convolutions
 from icnet.base.registry import find_ir, find_weights
 from icnet.base.spec import COMPACT_60, DEFAULT_MODEL, DENSE, IcnetSpec
-from icnet.base.weights import random_weights
+from icnet.base.weights import Weights, random_weights
 from icnet.deploy.onnx import onnx_model
 from icnet.deploy.quantize import calibrate, require_nncf
+from icnet.runtime.decode import available_cores
 from icnet.runtime.engine import EngineOptions, read_ir
 from icnet.runtime.graph import INPUT, openvino_model, with_output
+from icnet.runtime.kernels import compiled
 from icnet.runtime.segmenter import Segmenter
 
 MAX_SPREAD = 0.25
 """No ratio is stated that spreads more than this: from the 10th to the 90th percentile of the rounds, by the median."""
+
+MIN_ROUNDS = 10
+"""Nor is one that comes from fewer rounds: what they spread by would say nothing."""
 
 _MATRIX = 2048
 """Side of the matrices of the ceiling."""
@@ -49,6 +53,11 @@ class BenchmarkOptions:
         for name in ("rounds", "calls", "threads"):
             if (value := getattr(self, name)) is not None and value < 1:
                 raise UsageError(f"the number of {name} must be 1 or more, not {value}")
+
+    @property
+    def cores(self) -> int:
+        """Threads that everything is given."""
+        return self.threads or available_cores()
 
 
 @dataclass(frozen=True)
@@ -76,7 +85,7 @@ class Timing:
     gflops: float
     """10^9 multiplications and additions of the convolutions in a second."""
     ratio: float | None
-    """Times as fast as the reference: median over the rounds; None if it spreads too much."""
+    """Times as fast as the reference: median over the rounds; None if it spreads too much or the rounds are too few."""
     spread: float
     """Of the ratio: 90th minus 10th percentile of the rounds, by the median."""
 
@@ -119,7 +128,7 @@ def benchmark(
     """
     options = options or BenchmarkOptions()
     entries, left_out = _entries(frame, options, report)
-    products = [Entry(name, "", _product(int8=name == "int8", options=options)) for name in ("fp32", "int8")]
+    products = [Entry(name, "", _product_call(int8=name == "int8", threads=options.cores)) for name in ("fp32", "int8")]
     seconds: dict[str, list[list[float]]] = {entry.name: [] for entry in [*entries, *products]}
     for number in range(options.rounds):
         report(f"round {number + 1} of {options.rounds}")
@@ -129,7 +138,7 @@ def benchmark(
     reference = np.median(seconds[entries[0].name], axis=1)
     ceiling = {entry.name: 2 * _MATRIX**3 / 1e9 / float(np.median(seconds[entry.name])) for entry in products}
     timings = tuple(_timing(entry, np.array(seconds[entry.name]), reference) for entry in entries)
-    return Benchmark(machine(options.threads), versions(), options, ceiling, timings, left_out)
+    return Benchmark(machine(options.cores), versions(), options, ceiling, timings, left_out)
 
 
 def _timed(call: Callable[[], object]) -> float:
@@ -151,7 +160,7 @@ def _timing(entry: Entry, seconds: np.ndarray, reference: np.ndarray) -> Timing:
         median_ms=1e3 * median,
         p90_ms=1e3 * float(np.percentile(seconds, 90)),
         gflops=operations / median / 1e9,
-        ratio=ratio if spread <= MAX_SPREAD else None,
+        ratio=ratio if spread <= MAX_SPREAD and len(seconds) >= MIN_ROUNDS else None,
         spread=spread,
     )
 
@@ -163,12 +172,9 @@ def _entries(frame: np.ndarray, options: BenchmarkOptions, report: Callable[[str
     report("loading the dense network")
     dense = random_weights(DENSE)
 
-    def request(model: ov.Model, **settings: str) -> Callable[[], object]:
-        settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"} | settings
-        if options.threads is not None:
-            settings["INFERENCE_NUM_THREADS"] = str(options.threads)
-        compiled = ov.Core().compile_model(model, "CPU", settings).create_infer_request()
-        return lambda: compiled.infer({INPUT: data}, share_inputs=True)
+    def request(model: ov.Model) -> Callable[[], object]:
+        request = _compiled(model, options.cores).create_infer_request()
+        return lambda: request.infer({INPUT: data}, share_inputs=True)
 
     entries = [
         Entry("dense fp32", "index IR in OpenVINO: the reference", request(openvino_model(dense, output="index")), DENSE, False),
@@ -182,14 +188,14 @@ def _entries(frame: np.ndarray, options: BenchmarkOptions, report: Callable[[str
     report("loading the dense network into ONNX Runtime")
     try:
         entries.append(
-            Entry("dense fp32, ONNX", "index in ONNX Runtime", _onnx_request(dense, data, options.threads), DENSE, False)
+            Entry("dense fp32, ONNX", "index in ONNX Runtime", _onnx_request(dense, data, options.cores), DENSE, False)
         )
     except UsageError as error:
         left_out["dense fp32, ONNX"] = str(error)
     report("loading the compact network")
     compact, ir = find_weights(COMPACT_60.name), find_ir(DEFAULT_MODEL)
     assert ir is not None, "the default model is an IR"
-    segmenter = Segmenter(options=EngineOptions(threads=options.threads, cache=True))
+    segmenter = Segmenter(options=EngineOptions(threads=options.cores, cache=True))
     return [
         *entries,
         Entry("compact fp32", "index IR in OpenVINO", request(openvino_model(compact, output="index")), compact.spec),
@@ -210,7 +216,7 @@ def _dense_int8(data: np.ndarray) -> ov.Model:
     return with_output(calibrate(openvino_model(random_weights(DENSE)), nncf.Dataset([data]), 1), "index")
 
 
-def _onnx_request(weights: Any, data: np.ndarray, threads: int | None) -> Callable[[], object]:
+def _onnx_request(weights: Weights, data: np.ndarray, threads: int) -> Callable[[], object]:
     """A call of the dense network in ONNX Runtime.
 
     Raises:
@@ -221,35 +227,36 @@ def _onnx_request(weights: Any, data: np.ndarray, threads: int | None) -> Callab
     except ModuleNotFoundError as error:
         raise UsageError("ONNX Runtime is not installed: run pip install onnx onnxruntime") from error
     settings = onnxruntime.SessionOptions()
-    settings.intra_op_num_threads = threads or _cores()
+    settings.intra_op_num_threads = threads
     settings.log_severity_level = 3
     session = onnxruntime.InferenceSession(onnx_model(weights), settings, providers=["CPUExecutionProvider"])
     return lambda: session.run(None, {INPUT: data})
 
 
-def _product(*, int8: bool, options: BenchmarkOptions) -> Callable[[], object]:
-    """A call of one large matrix product."""
-    generator = np.random.default_rng(0)
-    left, right = (generator.uniform(-1, 1, (_MATRIX, _MATRIX)).astype(np.float32) for _ in range(2))
+def _compiled(model: ov.Model, threads: int) -> ov.CompiledModel:
+    settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": str(threads)}
+    return ov.Core().compile_model(model, "CPU", settings)
+
+
+def _product(*, int8: bool) -> ov.Model:
+    """One large matrix product; in eight bits it takes and gives floats too, at a small cost."""
+    right = np.random.default_rng(0).uniform(-1, 1, (_MATRIX, _MATRIX)).astype(np.float32)
     given = ops.parameter([_MATRIX, _MATRIX], np.float32, name=INPUT)
     factor: ov.Node = ops.constant(right)
     taken: ov.Node = given
     if int8:
         taken = ops.fake_quantize(given, np.float32(-1), np.float32(127 / 128), np.float32(-1), np.float32(127 / 128), 256)
         factor = ops.fake_quantize(factor, np.float32(-1), np.float32(1), np.float32(-1), np.float32(1), 255)
-    model = ov.Model([ops.result(ops.matmul(taken, factor, False, True))], [given], "product")
-    settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
-    if options.threads is not None:
-        settings["INFERENCE_NUM_THREADS"] = str(options.threads)
-    request = ov.Core().compile_model(model, "CPU", settings).create_infer_request()
-    return lambda: request.infer([left], share_inputs=True, share_outputs=True)
+    return ov.Model([ops.result(ops.matmul(taken, factor, False, True))], [given], "product")
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _product_call(*, int8: bool, threads: int) -> Callable[[], object]:
+    left = np.random.default_rng(1).uniform(-1, 1, (_MATRIX, _MATRIX)).astype(np.float32)
+    request = _compiled(_product(int8=int8), threads).create_infer_request()
+    return lambda: request.infer({INPUT: left}, share_inputs=True, share_outputs=True)
 
 
-def machine(threads: int | None = None) -> dict[str, Any]:
+def machine(threads: int) -> dict[str, Any]:
     """Processor, cores and the vector instructions that decide the speed; what the system does not tell is left out."""
     told: dict[str, str] = {}
     cpuinfo = Path("/proc/cpuinfo")
@@ -262,9 +269,10 @@ def machine(threads: int | None = None) -> dict[str, Any]:
     return {
         "processor": told.get("model name") or platform.processor() or platform.machine(),
         "system": platform.platform(),
-        "cores": _cores(),
-        "threads": threads or _cores(),
+        "cores": available_cores(),
+        "threads": threads,
         "instructions": [name for name in known if name in flags],
+        "decoding": "compiled" if compiled() else "NumPy",
     }
 
 

@@ -59,7 +59,7 @@ def write_description(folder: Path, weights: Weights, output: str, quantized: Qu
     """
     documents = {MODEL_YML: model_description(folder, weights, quantized)}
     if output == "index":
-        documents["accuracy-check.yml"] = accuracy_check(folder.name, weights)
+        documents["accuracy-check.yml"] = accuracy_check(folder.name, _miou(folder, weights, quantized), weights.spec.size_hw)
     import yaml
 
     for name, document in documents.items():
@@ -72,8 +72,8 @@ def model_description(folder: Path, weights: Weights, quantized: Quantized | Non
     A file's `source` is its own relative path; whoever publishes the folder puts the address in front.
     """
     paths = sorted(path for path in folder.glob("*/*") if path.suffix in (".xml", ".bin"))
-    miou = weights.about.get("miou_omz")
-    figure = f" ({miou:.2%} mIoU)" if isinstance(miou, float) else ""
+    miou = _miou(folder, weights, quantized)
+    figure = "" if miou is None else f" ({miou:.2%} mIoU)"
     share = kernel_zeros(weights) / sum(conv.kernel_weights for conv in convolutions(weights.spec))
     sparsity = f" with {share:.0%} weight sparsity" if share >= _WORTH_TELLING else ""
     eight_bits = ""
@@ -101,13 +101,19 @@ def _file(path: Path, folder: Path) -> dict[str, Any]:
     return {"name": name, "size": path.stat().st_size, "checksum": checksum, "source": name}
 
 
-def accuracy_check(name: str, weights: Weights) -> dict[str, Any]:
+def _miou(folder: Path, weights: Weights, quantized: Quantized | None) -> float | None:
+    """By Open Model Zoo's rule, of the floating point IRs in `folder`, or of the eight-bit one where it is alone."""
+    alone = quantized is not None and not any(path.parent.name in ("FP32", "FP16") for path in folder.glob("*/*.xml"))
+    miou = quantized.miou_omz if quantized is not None and alone else weights.about.get("miou_omz")
+    return miou if isinstance(miou, float) else None
+
+
+def accuracy_check(name: str, miou: float | None, size_hw: tuple[int, int]) -> dict[str, Any]:
     """The content of `accuracy-check.yml`: the protocol behind the published mIoU, on the checker's dataset `CamVid`."""
-    height, width = weights.spec.size_hw
+    height, width = size_hw
     size = {"dst_width": width, "dst_height": height}
     metric: dict[str, Any] = {"type": "mean_iou", "use_argmax": False, "ignore_label": VOID, "presenter": "print_vector"}
-    miou = weights.about.get("miou_omz")
-    if isinstance(miou, float):
+    if miou is not None:
         metric["reference"] = round(miou, 4)
     dataset = {
         "name": "CamVid",

@@ -16,9 +16,9 @@ from icnet.base.classes import NAMES
 from icnet.base.errors import ModelError, OutputError, UsageError
 from icnet.base.weights import Weights, kernel_zeros
 from icnet.deploy import omz
-from icnet.deploy.quantize import Quantized
+from icnet.deploy.quantize import Quantized, require_nncf
 from icnet.evaluation.accuracy import Network, predict
-from icnet.evaluation.reference import keras_network
+from icnet.evaluation.reference import keras_network, require_keras
 from icnet.runtime.engine import ABOUT, Engine
 from icnet.runtime.facts import ABOUT_MODEL, model_facts
 from icnet.runtime.graph import Output, openvino_model, with_output
@@ -187,7 +187,7 @@ def check_export(weights: Weights, folder: Path, options: ExportOptions) -> dict
 
     Raises:
         OutputError: a folder exists already and may not be replaced.
-        UsageError: the name is not usable, there is nothing to write, or PyYAML is missing.
+        UsageError: the name is not usable, there is nothing to write, or PyYAML, Keras or NNCF is missing.
     """
     if not options.precisions or not options.outputs:
         raise UsageError("nothing to export: give at least one precision and one output")
@@ -196,6 +196,9 @@ def check_export(weights: Weights, folder: Path, options: ExportOptions) -> dict
     for name in names.values():
         _check_place(folder / name, overwrite=options.overwrite)
     omz.require_yaml()
+    require_keras("export")
+    if "int8" in options.precisions:
+        require_nncf()
     return names
 
 

@@ -1,6 +1,6 @@
-"""Sources through the segmenter into their files, with every stage in a thread of its own.
+"""Sources through the segmenter into their files, reading, segmenting, drawing and writing at the same time.
 
-Reading, the network, drawing and writing overlap. What waits between two stages is bounded, and its order is kept.
+What waits between two threads is bounded, and its order is kept.
 """
 
 import threading
@@ -104,7 +104,7 @@ def process_clip(
         if job.source.kind == "video":
             clip: Video | Camera = stack.enter_context(Video(Path(job.source.name)))
             frames = stack.enter_context(closing(ahead(clip, _DEPTH)))
-            segmented = segmenter.stream(frames, lambda frame: frame.image)
+            segmented = stack.enter_context(closing(segmenter.stream(frames, lambda frame: frame.image)))
         else:
             clip = stack.enter_context(Camera(int(job.source.name), stop=stop, seconds=seconds))
             newest = stack.enter_context(Newest(clip))

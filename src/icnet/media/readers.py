@@ -1,7 +1,6 @@
 """The pictures inside a file or a camera."""
 
 import contextlib
-import os
 import threading
 import time
 from collections.abc import Iterator
@@ -15,14 +14,11 @@ import cv2
 import numpy as np
 
 from icnet.base.errors import InputError
+from icnet.base.stderr import native_messages_dropped
 from icnet.media.sources import READABLE
 
 _USUAL_RATE = Fraction(30)
 """Frames per second of a camera whose driver does not know its own."""
-
-
-_DECODERS = 2
-"""Threads of a video's decoder: each holds frames of its own, and the network needs the cores."""
 
 
 def read_image(path: Path) -> np.ndarray:
@@ -36,7 +32,7 @@ def read_image(path: Path) -> np.ndarray:
     """
     try:
         data = np.fromfile(path, np.uint8)  # cv2.imread cannot open every file name on every system
-        with _native_messages_dropped():
+        with native_messages_dropped():
             image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
@@ -89,8 +85,7 @@ class Video(contextlib.AbstractContextManager["Video"]):
             self._container.close()
             raise InputError(f"cannot read {path}: it holds no video; {READABLE}")
         self._stream = self._container.streams.video[0]
-        self._stream.thread_type = "AUTO"
-        self._stream.codec_context.thread_count = 1
+        self._stream.codec_context.thread_count = 1  # more hold frames of their own, and the network needs the cores
         self.rate = self._stream.average_rate or self._stream.guessed_rate or Fraction(25)
         seconds = self._container.duration / av.time_base if self._container.duration else 0.0
         self.length: int | None = self._stream.frames or round(seconds * self.rate) or None
@@ -138,7 +133,7 @@ class Camera(contextlib.AbstractContextManager["Camera"]):
         """
         self._number, self._stop, self._seconds = number, stop, seconds
         try:
-            with _native_messages_dropped():
+            with native_messages_dropped():
                 self._capture = cv2.VideoCapture(number)
         except cv2.error as error:
             raise InputError(f"cannot open camera {number}: OpenCV refuses this number; try another one") from error
@@ -169,24 +164,3 @@ class Camera(contextlib.AbstractContextManager["Camera"]):
             if not good or (self._seconds is not None and now - start >= self._seconds):
                 return
             yield Frame(image, now - start)
-
-
-_descriptor_lock = threading.Lock()
-
-
-@contextlib.contextmanager
-def _native_messages_dropped() -> Iterator[None]:
-    """Drop what C libraries print on standard error: our one line says the same, with the file's name."""
-    with _descriptor_lock:
-        try:
-            saved = os.dup(2)
-        except OSError:  # there is no standard error to keep clean
-            yield
-            return
-        try:
-            with open(os.devnull, "wb") as sink:
-                os.dup2(sink.fileno(), 2)
-            yield
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)

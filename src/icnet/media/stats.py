@@ -12,7 +12,7 @@ class Tally:
 
     frames: int = 0
     seconds: float = 0.0
-    """Time that passed between the results, whatever was done meanwhile."""
+    """Time that the frames took; where stages overlap, from one result to the next."""
     dropped: int = 0
     """Frames of a camera that came while the machine was busy with another."""
     size_hw: tuple[int, int] | None = None
@@ -35,7 +35,7 @@ class Tally:
 
     @property
     def frame_ms(self) -> float:
-        """Mean time from one frame's result to the next."""
+        """Mean time per frame."""
         return 1000 * self.seconds / max(self.frames, 1)
 
     @property

@@ -1,7 +1,7 @@
 """Compiled models kept on disk, so that the second start of a program is fast.
 
 They lie in the user's cache folder, or where the environment variable ICNET_CACHE says; an empty one keeps nothing. OpenVINO
-names the files by the model, the settings, its own version and the kind of CPU, so a stale one is never read.
+looks them up by the model and the settings and checks its own version, so a stale one is never used.
 """
 
 import os

@@ -56,7 +56,7 @@ def decode_confidence(raw: np.ndarray, output: Output, classes: np.ndarray, *, t
     Args:
         raw: what `Engine.infer` gave, (1, C, h, w) float scores.
         output: `logits` or `soft`.
-        classes: (H, W) uint8, of `decode`.
+        classes: (H, W) class indices, of `decode`.
         threads: how many to use; all cores if not given.
 
     Returns:
@@ -68,7 +68,9 @@ def decode_confidence(raw: np.ndarray, output: Output, classes: np.ndarray, *, t
     """
     if output == "index":
         raise UsageError("this model gives class indices only, without confidence: use one whose output is soft or logits")
+    classes = np.ascontiguousarray(classes, np.uint8)
     where, confidence = _map(raw, classes.shape), np.empty(classes.shape, np.uint8)
+    assert int(classes.max(initial=0)) < len(where.scores), "classes of other scores"
 
     def work(start: int, stop: int) -> None:
         if output == "logits":
@@ -89,7 +91,7 @@ def _map(raw: np.ndarray, size_hw: tuple[int, ...]) -> Map:
 
 def _in_strips(work: Callable[[int, int], None], height: int, threads: int | None) -> None:
     """Call `work(start, stop)` for strips that make up `height` rows, in several threads."""
-    count = max(1, min(threads or _cores(), height // _STRIP))
+    count = max(1, min(threads or available_cores(), height // _STRIP))
     edges = [height * index // count for index in range(count + 1)]
     others = [_pool().submit(work, start, stop) for start, stop in pairwise(edges[1:])]
     try:
@@ -101,11 +103,11 @@ def _in_strips(work: Callable[[int, int], None], height: int, threads: int | Non
 
 
 @cache
-def _cores() -> int:
+def available_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @cache
 def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(max(1, _cores() - 1), thread_name_prefix="icnet-decode")
+    return ThreadPoolExecutor(max(1, available_cores() - 1), thread_name_prefix="icnet-decode")

@@ -78,7 +78,7 @@ class Engine:
             self.output, self.size_hw = check_contract(network, path)
             if size_hw not in (None, self.size_hw):
                 raise UsageError(
-                    f"{model} takes only {self.size_hw[0]}x{self.size_hw[1]} (height x width): export it in another size"
+                    f"{model} takes only {self.size_hw[0]}x{self.size_hw[1]} (height x width): use .safetensors weights"
                 )
         else:
             weights = find_weights(str(model))
@@ -96,6 +96,7 @@ class Engine:
         # While one image is worked on by a stream, the next one waits for it: no stream ever waits for Python.
         self._requests = [compiled.create_infer_request() for _ in range(self.options.streams + 1)]
         self._lock = threading.Lock()
+        self._streaming = False
 
     def infer(self, data: np.ndarray) -> np.ndarray:
         """Run the network once; calls from several threads wait for each other.
@@ -105,9 +106,13 @@ class Engine:
 
         Returns:
             `logits` (1, 12, H/4, W/4) float32, `soft` (1, 12, H, W) float32 or `index` (1, H, W) integer; the caller's own copy.
+
+        Raises:
+            UsageError: a stream is open.
         """
         self._check(data)
         with self._lock:
+            self._refuse_while_streaming()
             results = self._requests[0].infer({INPUT: np.ascontiguousarray(data)}, share_inputs=True)
         return cast(np.ndarray, results[0])
 
@@ -121,32 +126,43 @@ class Engine:
 
         Args:
             items: what belongs to an image.
-            data: gives the image of an item, as `infer` takes it; None for an item without one.
+            data: gives the image of an item, as `infer` takes it, which must not change until the item is yielded; None for an
+                item without one.
 
         Yields:
             Each item with its raw output, in the order of `items`; with None if it had no image. The output has the shape and
             type that `infer` gives, but holds good only until the next one is asked for.
+
+        Raises:
+            UsageError: another stream is open.
         """
         with self._lock:
-            free, busy = deque(self._requests), deque[tuple[T, ov.InferRequest | None]]()
-            try:
-                for item in items:
-                    image = data(item)
-                    while busy and (busy[0][1] is None or not free):
-                        yield self._finished(busy[0])
-                        free += [request for _, request in (busy.popleft(),) if request is not None]
-                    request = None if image is None else free.popleft()
-                    if request is not None and image is not None:
-                        self._check(image)
-                        request.start_async({INPUT: np.ascontiguousarray(image)}, share_inputs=True)
-                    busy.append((item, request))
-                while busy:
+            self._refuse_while_streaming()
+            self._streaming = True
+        free, busy = deque(self._requests), deque[tuple[T, ov.InferRequest | None]]()
+        try:
+            for item in items:
+                image = data(item)
+                while busy and (busy[0][1] is None or len(busy) > self.options.streams):
                     yield self._finished(busy[0])
-                    busy.popleft()
-            finally:
-                for _, request in busy:
-                    if request is not None:
-                        request.wait()
+                    free += [request for _, request in (busy.popleft(),) if request is not None]
+                request = None if image is None else free.popleft()
+                if request is not None and image is not None:
+                    self._check(image)
+                    request.start_async({INPUT: np.ascontiguousarray(image)}, share_inputs=True)
+                busy.append((item, request))
+            while busy:
+                yield self._finished(busy[0])
+                busy.popleft()
+        finally:
+            for _, request in busy:
+                if request is not None:
+                    request.wait()
+            self._streaming = False
+
+    def _refuse_while_streaming(self) -> None:
+        if self._streaming:
+            raise UsageError("the engine is at work on a stream: exhaust or close that first, or use another engine")
 
     @staticmethod
     def _finished(first: tuple[T, ov.InferRequest | None]) -> tuple[T, np.ndarray | None]:

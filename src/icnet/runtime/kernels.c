@@ -1,6 +1,6 @@
 /* The inner loops of decoding; built with the package where there is a C compiler, see hatch_build.py.
  *
- * All three go over output rows `start` to `stop`. `scores` are (count, height, width) floats. An output row y lies between the
+ * Both functions go over output rows `start` to `stop`. `scores` are (count, height, width) floats. An output row y lies between the
  * rows above[y] and below[y] of `scores`, with the share row_shares[y] of the lower one; left, right and column_shares say the
  * same of the columns. `classes` and `confidence` are (any, size) bytes. They hold no state, so strips can run side by side.
  */
@@ -16,11 +16,17 @@
 #endif
 
 /* One copy for each kind of CPU, chosen when the library is loaded. */
-#if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__clang__)
+#if defined(__x86_64__) && defined(__gnu_linux__) && !defined(__clang__) && __GNUC__ >= 12
 #define FAST __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
 #define FAST
 #endif
+
+/* Tells which source the library was built from; the readers of this library compare it. */
+#ifndef SOURCE_SHA256
+#define SOURCE_SHA256 ""
+#endif
+EXPORT const char *source_sha256(void) { return SOURCE_SHA256; }
 
 typedef struct {
     const float *scores;
@@ -114,6 +120,7 @@ EXPORT FAST int softmax_rows(const Map *map, int32_t start, int32_t stop, const 
             for (int32_t x = 0; x < size; x++) {
                 float exponent = (score[x] - highest[x]) * 1.44269504f;
                 exponent = exponent > -80.0f ? exponent : -80.0f;
+                exponent = exponent < 80.0f ? exponent : 80.0f; /* where another class is far more probable */
                 const float whole = floorf(exponent), part = (exponent - whole) * 0.69314718f;
                 float series = 1.0f / 24 + part * (1.0f / 120 + part * (1.0f / 720));
                 series = 1.0f + part * (1.0f + part * (0.5f + part * (1.0f / 6 + part * series)));

@@ -5,6 +5,7 @@ decoded in several threads.
 """
 
 import ctypes
+import hashlib
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -96,7 +97,8 @@ def softmax_rows(where: Map, start: int, stop: int, classes: np.ndarray, confide
     highest = interpolated_at(where, start, stop, classes)
     total = np.zeros_like(highest)
     for index in range(len(where.scores)):
-        total += np.exp(interpolated_at(where, start, stop, np.full_like(classes[:1], index)) - highest)
+        excess = interpolated_at(where, start, stop, np.full_like(classes[:1], index)) - highest
+        total += np.exp(np.minimum(excess, 80))  # far above it the probability is 0 all the same
     confidence[start:stop] = 255 / total + 0.5
 
 
@@ -118,15 +120,21 @@ def compiled() -> bool:
 
 @cache
 def _library() -> ctypes.CDLL | None:
-    for path in Path(__file__).parent.glob(f"{LIBRARY}.*"):
+    here = Path(__file__)
+    source = hashlib.sha256(here.with_suffix(".c").read_bytes()).hexdigest()
+    for path in here.parent.glob(f"{LIBRARY}.*"):
         try:
-            return ctypes.CDLL(str(path))
-        except OSError:  # built for another machine
+            library = ctypes.CDLL(str(path))
+            library.source_sha256.restype = ctypes.c_char_p
+            if library.source_sha256().decode() == source:
+                return library
+        except (OSError, AttributeError):  # built for another machine, or no such library
             continue
     return None
 
 
 def _call(function: "ctypes._NamedFuncPointer", where: Map, start: int, stop: int, *arrays: np.ndarray) -> None:
+    assert all(array.dtype == np.uint8 and array.flags.c_contiguous for array in arrays), "bytes, row by row"
     arguments = (ctypes.c_void_p(array.ctypes.data) for array in arrays)
     if function(ctypes.byref(where._c), ctypes.c_int32(start), ctypes.c_int32(stop), *arguments):
         raise MemoryError

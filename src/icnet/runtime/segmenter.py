@@ -1,6 +1,7 @@
 """A frame in, a class map of the frame's own size out."""
 
 from collections.abc import Callable, Generator, Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -60,7 +61,7 @@ class Segmenter:
 
         Args:
             model: a published name, a `.safetensors` weight file, or the `.xml` of an OpenVINO IR.
-            options: threads and streams; the compiled model is kept on the disk by default.
+            options: `EngineOptions(cache=True)` if not given, which keeps the compiled model on the disk.
 
         Raises:
             ModelError, UsageError: see `icnet.runtime.engine.Engine`.
@@ -93,7 +94,8 @@ class Segmenter:
 
         Args:
             items: what belongs to a frame.
-            frame: gives the frame of an item, (H, W, 3) uint8 BGR; None for an item without one.
+            frame: gives the frame of an item, (H, W, 3) uint8 BGR, which must not change until the item is yielded; None for an
+                item without one. Called once for each.
             confidence: also tell how sure the network is of each pixel.
 
         Yields:
@@ -103,13 +105,11 @@ class Segmenter:
             InputError, UsageError: as a call does.
         """
 
-        def data(item: T) -> np.ndarray | None:
-            image = frame(item)
-            return None if image is None else resize_frame(image, self.engine.size_hw)
-
-        for item, raw in self.engine.stream(items, data):
-            image = frame(item)
-            yield item, None if raw is None or image is None else self._segmentation(image, raw, confidence)
+        pairs = ((item, frame(item)) for item in items)
+        raws = self.engine.stream(pairs, lambda pair: None if pair[1] is None else resize_frame(pair[1], self.engine.size_hw))
+        with closing(raws):
+            for (item, image), raw in raws:
+                yield item, None if raw is None or image is None else self._segmentation(image, raw, confidence)
 
     def _segmentation(self, frame_bgr: np.ndarray, raw: np.ndarray, confidence: bool) -> Segmentation:
         height, width = frame_bgr.shape[:2]
