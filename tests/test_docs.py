@@ -5,9 +5,12 @@ from pathlib import Path
 import pytest
 import typer
 
-from icnet.base.registry import FOLDER, SHA256
+from icnet.base.registry import FOLDER, IR_SHA256, SHA256, find_ir
+from icnet.base.spec import PRESETS
 from icnet.base.weights import file_sha256, load_weights
 from icnet.cli import app
+from icnet.runtime.engine import read_about, read_ir
+from icnet.runtime.facts import model_facts
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = typer.main.get_command(app).commands
@@ -38,11 +41,39 @@ def test_the_model_card_states_what_the_file_holds(name):
         assert re.search(rf"^\| {rule}.*{re.escape(figure)}", card, re.MULTILINE), rule
 
 
+@pytest.mark.parametrize("name", IR_SHA256)
+def test_the_model_card_of_a_quantized_model_states_what_the_files_hold(name):
+    path = find_ir(name)  # which checks the checksum
+    card, about = (FOLDER / f"{name}.md").read_text(encoding="utf-8"), read_about(read_ir(path))
+    assert IR_SHA256[name] in card
+    for file in (path, path.with_suffix(".bin")):
+        assert f"{file.stat().st_size:,} bytes" in card
+    for rule in ("strict", "omz"):
+        assert re.search(rf"^\| {rule}.*{100 * about[f'miou_{rule}']:.2f} %", card, re.MULTILINE), rule
+    told = about["quantization"]
+    assert f"{100 * told['miou_strict_before']:.2f} %" in card
+    assert f"{told['images']} of the {told['of']} images" in card
+    assert f"seed {told['seed']}" in card
+    assert ", ".join(told["names"]) in card
+    assert told["float_layers"] == []
+
+
+@pytest.mark.parametrize("name", SHA256)
+def test_a_bundled_network_is_the_one_of_its_name(name):
+    spec = load_weights(FOLDER / f"{name}.safetensors").spec
+    assert spec == PRESETS[name]
+    ir = f"{name}-int8"
+    if ir in IR_SHA256:
+        assert model_facts(ir).gflops == pytest.approx(model_facts(name).gflops)
+        assert model_facts(ir).kernel_weights == model_facts(name).kernel_weights
+
+
 def test_the_readme_states_the_measured_figures():
     table = re.findall(r"^\| `(icnet-[\w-]+)` .*$", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
-    assert set(SHA256) <= set(table)
+    assert set(SHA256) | set(IR_SHA256) <= set(table)
     for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines():
         name = next((name for name in SHA256 if line.startswith(f"| `{name}`")), None)
-        if name:
-            about = load_weights(FOLDER / f"{name}.safetensors").about
+        ir = next((name for name in IR_SHA256 if line.startswith(f"| `{name}`")), None)
+        if name or ir:
+            about = read_about(read_ir(find_ir(ir))) if ir else load_weights(FOLDER / f"{name}.safetensors").about
             assert f"{100 * about['miou_strict']:.2f} % | {100 * about['miou_omz']:.2f} %" in line

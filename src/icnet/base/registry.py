@@ -10,14 +10,14 @@ FOLDER = Path(__file__).resolve().parent.parent / "weights"
 """Where the bundled weight files and their model cards lie."""
 
 SHA256: dict[str, str] = {
-    "icnet-camvid-ava-compact-60-0001": "29178f89c02188a94e1ebd0959af98830106d6510ba3227898d0a516891cbfc1",
+    "icnet-camvid-ava-compact-60-0001": "18412afa54ed0a4499766caef30c16dec927e63d544738ac4fc533cd17d73725",
     "icnet-camvid-ava-sparse-60-0001": "468cc5998e3cea75fd4c1733b78c5786a6cbfb1e1789c5974336bbc6a8c5b161",
 }
 """Bundled model name to the SHA-256 of `<FOLDER>/<name>.safetensors`, checked at every load."""
 
 
 IR_SHA256: dict[str, str] = {
-    "icnet-camvid-ava-compact-60-0001-int8": "79f0d8421906bba9f45c3b3a2551b5b04d5244ee9074d15f5ef7b11eeadf01e9",
+    "icnet-camvid-ava-compact-60-0001-int8": "e093d33bb147239fdf3bf2d0b6838f28b4f35bfedba144d023c2b866389a9111",
 }
 """Bundled quantized model name to the SHA-256 of `<FOLDER>/<name>.xml` followed by its `.bin`, checked at every load."""
 

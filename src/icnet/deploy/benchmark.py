@@ -44,7 +44,7 @@ class BenchmarkOptions:
 
     rounds: int = 20
     """Rounds in which every entry has its turn."""
-    calls: int = 3
+    calls: int = 5
     """Timed calls of a turn, after one untimed call that brings the caches back."""
     threads: int | None = None
     """CPU threads; all cores if not given."""
