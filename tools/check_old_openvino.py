@@ -54,7 +54,7 @@ def main() -> int:
     worst = 0.0
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder, "data.npy")
-        np.save(data, resize_frame(frame, size_hw))
+        np.save(data, resize_frame(frame, size_hw).astype(np.float32))
         for path in paths:
             here, expected = classes(sys.executable, path, data)
             there, found = classes(args.python, path, data)

@@ -79,8 +79,9 @@ def model_description(folder: Path, weights: Weights, quantized: Quantized | Non
     eight_bits = ""
     if quantized is not None:
         told = quantized.calibration
+        beside = "" if miou == quantized.miou_omz else f" ({quantized.miou_omz:.2%} mIoU)"
         eight_bits = (
-            f"; FP16-INT8 has {quantized.miou_omz:.2%} mIoU, calibrated on {told['images']} of {told['of']} training images "
+            f"; FP16-INT8{beside} calibrated on {told['images']} of {told['of']} training images "
             f"(seed {told['seed']}; {told['tool']}), their names stand in the .xml"
         )
     return {

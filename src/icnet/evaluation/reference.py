@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from icnet.base.errors import UsageError
+from icnet.base.stderr import native_messages_dropped
 from icnet.base.weights import Weights
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ def require_keras(extra: str) -> None:
     if backend not in BACKENDS:
         raise UsageError(f"KERAS_BACKEND is {backend!r}: set it to one of {', '.join(BACKENDS)}, or unset it")
     try:
-        import keras  # noqa: F401
+        with native_messages_dropped():  # TensorFlow's start-up notes, which no log level holds back
+            import keras  # noqa: F401
     except ImportError as error:
         reason = f"no module {error.name!r}" if isinstance(error, ModuleNotFoundError) else str(error).partition("\n")[0]
         other = backend != BACKENDS[0] and (error.name or "").partition(".")[0] != "keras"
