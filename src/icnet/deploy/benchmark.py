@@ -173,8 +173,8 @@ def _entries(frame: np.ndarray, options: BenchmarkOptions, report: Callable[[str
     dense = random_weights(DENSE)
 
     def request(model: ov.Model) -> Callable[[], object]:
-        request = _compiled(model, options.cores).create_infer_request()
-        return lambda: request.infer({INPUT: data}, share_inputs=True)
+        compiled = _compiled(model, options.cores).create_infer_request()
+        return lambda: compiled.infer({INPUT: data}, share_inputs=True)
 
     entries = [
         Entry("dense fp32", "index IR in OpenVINO: the reference", request(openvino_model(dense, output="index")), DENSE, False),
