@@ -13,8 +13,9 @@ def test_demo_writes_video_and_still_and_says_so(tiny, tmp_path, capsys):
     assert cli.run(["demo", "-o", str(out), "--model", str(tmp_path / "w.safetensors"), "--seconds", "0.2"]) == 0
     with av.open(str(out / "demo.mp4")) as container:
         stream = container.streams.video[0]
-        assert (stream.codec_context.name, stream.frames, stream.average_rate) == ("h264", 3, 15)
+        assert (stream.codec_context.name, stream.average_rate) == ("h264", 15)
         assert (stream.height, stream.width) == (720, 1920)
+        assert sum(1 for _ in container.decode(video=0)) == 3
     assert cv2.imread(str(out / "demo.png")).shape == (720, 960, 3)
     assert sorted(path.name for path in out.iterdir()) == ["demo.mp4", "demo.png", "street.png"]
     printed = capsys.readouterr().out

@@ -12,8 +12,9 @@ import pytest
 from icnet import Segmenter, cli
 from icnet.base.classes import NAMES
 from icnet.base.weights import random_weights, save_weights
-from icnet.media import readers
+from icnet.media import connections
 from icnet.media.sinks import video_sink, write_png
+from icnet.media.video import Video
 
 GENERATOR = np.random.default_rng(0)
 PICTURE = cv2.resize(GENERATOR.integers(0, 256, (6, 8, 3), dtype=np.uint8), (61, 45))
@@ -41,7 +42,14 @@ def write_video(path: str, frames: int = 4) -> None:
 
 
 def files(path: str) -> list[str]:
-    return sorted(file.relative_to(path).as_posix() for file in Path(path).rglob("*") if file.is_file())
+    """All results below a folder, without the report."""
+    found = [file.relative_to(path).as_posix() for file in Path(path).rglob("*") if file.is_file()]
+    assert "report.jsonl" in found
+    return sorted(set(found) - {"report.jsonl"})
+
+
+def report() -> list[dict]:
+    return [json.loads(line) for line in Path("out/report.jsonl").read_text().splitlines()]
 
 
 def read(path: str) -> np.ndarray:
@@ -86,7 +94,7 @@ def test_video_becomes_an_overlay_video(folder, model, capsys):
     assert sum(entry["shares"].values()) == pytest.approx(1, abs=1e-4)
     with av.open("out/v.mp4") as container:
         frames = [frame.to_ndarray(format="bgr24") for frame in container.decode(video=0)]
-    with readers.Video(Path("v.mp4")) as video:
+    with Video("v.mp4") as video:
         originals = [frame.image for frame in video]
     segmenter = Segmenter(model)
     assert len(frames) == 4
@@ -110,7 +118,8 @@ def test_nothing_but_bad_files(folder, model, capsys):
     Path("bad.png").write_bytes(b"")
     assert cli.run(["segment", "bad.png", "-o", "out", "--model", model]) == 2
     assert "the file is empty" in capsys.readouterr().err
-    assert not Path("out").exists()
+    assert files("out") == []
+    assert ["the file is empty" in line["error"] for line in report()] == [True]
 
 
 @pytest.mark.parametrize("given", ["nowhere", "*.gif", "empty"])
@@ -164,7 +173,7 @@ def test_results_beside_the_inputs_are_refused(folder, model, capsys):
 
 
 class EndlessCapture:
-    """A camera on which somebody presses Ctrl-C after the third picture."""
+    """A camera on which somebody presses Ctrl-C after the sixth picture."""
 
     def __init__(self, number: int):
         self.read_so_far = 0
@@ -177,7 +186,7 @@ class EndlessCapture:
 
     def read(self):
         self.read_so_far += 1
-        if self.read_so_far == 3:
+        if self.read_so_far == 6:
             os.kill(os.getpid(), signal.SIGINT)
         return True, PICTURE
 
@@ -186,7 +195,7 @@ class EndlessCapture:
 
 
 def test_ctrl_c_ends_a_recording_with_a_good_file(folder, model, capsys, monkeypatch):
-    monkeypatch.setattr(readers.cv2, "VideoCapture", EndlessCapture)
+    monkeypatch.setattr(connections.cv2, "VideoCapture", EndlessCapture)
     handler = signal.getsignal(signal.SIGINT)
     assert cli.run(["segment", "0", "-o", "out", "--model", model, "--json"]) == 0
     (entry,) = json.loads(capsys.readouterr().out)["inputs"]

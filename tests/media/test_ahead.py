@@ -119,3 +119,19 @@ def test_leaving_newest_early_ends_its_thread():
     with Newest(camera()) as newest:
         next(iter(newest))
     assert threading.active_count() == before
+
+
+def test_leaving_newest_stops_what_waits_for_an_item():
+    stop = threading.Event()
+
+    def camera():
+        yield 0
+        stop.wait(60)
+
+    before = threading.active_count()
+    start = time.monotonic()
+    with pytest.raises(KeyError, match="mine"), Newest(camera(), stop=stop) as newest:  # noqa: PT012
+        next(iter(newest))
+        raise KeyError("mine")
+    assert time.monotonic() - start < 5
+    assert threading.active_count() == before

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from icnet.base.errors import UsageError
-from icnet.media.jobs import plan
+from icnet.media.jobs import FORMS, Form, plan
 from icnet.media.sources import Source, expand
 
 OUT = Path("out")
@@ -19,8 +19,8 @@ def tree(tmp_path, monkeypatch) -> None:
         Path(name).write_bytes(b"")
 
 
-def outputs(*inputs: str, classes_only: bool = False) -> list[list[str]]:
-    return [[path.as_posix() for path in job.outputs] for job in plan(expand(list(inputs)), OUT, classes_only=classes_only)]
+def outputs(*inputs: str, forms: tuple[Form, ...] = (), resume: bool = False) -> list[list[str]]:
+    return [[path.as_posix() for path in job.outputs] for job in plan(expand(list(inputs)), OUT, forms=forms, resume=resume)]
 
 
 def test_names_follow_the_stem_and_the_folders_below_the_input():
@@ -36,8 +36,21 @@ def test_names_follow_the_stem_and_the_folders_below_the_input():
     ]
 
 
-def test_classes_only():
-    assert outputs("a/x.png", "clip.mp4", classes_only=True) == [["out/x.png"], ["out/clip"]]
+def test_only_class_maps():
+    assert outputs("a/x.png", "clip.mp4", forms=("classes",)) == [["out/x.png"], ["out/clip"]]
+
+
+def test_every_form_has_its_name():
+    picture, clip = outputs("a/x.png", "clip.mp4", forms=FORMS)
+    assert [name.removeprefix("out/x") for name in picture] == [
+        *(".png", "_palette.png", "_colour.png", "_overlay.png", "_confidence.png", ".geojson", ".coco.json", ".rle.json")
+    ]
+    assert [name.removeprefix("out/clip") for name in clip] == [
+        *("", "_palette", "_colour.mp4", ".mp4", "_confidence", ".geojson", ".coco.json", ".rle.json")
+    ]
+    (job,) = plan(expand(["clip.mp4"]), OUT, forms=FORMS)
+    assert [path.name for path in job.folders] == ["clip", "clip_palette", "clip_confidence"]
+    assert plan(expand(["a/x.png"]), OUT, forms=FORMS)[0].folders == []
 
 
 def test_equal_names_from_different_folders_keep_their_folders():
@@ -80,8 +93,8 @@ def test_a_picture_in_the_folder_of_a_videos_class_maps():
     Path("clip").mkdir()
     Path("clip/000000.png").write_bytes(b"")
     assert len(outputs(".")) == 6
-    assert [job[0] for job in outputs("clip.mp4", "clip", classes_only=True)] == ["out/clip", "out/000000.png"]
-    shared = [job[0] for job in outputs(".", classes_only=True)]
+    assert [job[0] for job in outputs("clip.mp4", "clip", forms=("classes",))] == ["out/clip", "out/000000.png"]
+    shared = [job[0] for job in outputs(".", forms=("classes",))]
     assert sorted(shared)[-2:] == ["out/clip.mp4", "out/clip/000000.png.png"]
 
 
@@ -96,15 +109,30 @@ def test_the_output_must_be_a_folder_and_class_maps_do_not_mix():
     with pytest.raises(UsageError, match="is a file"):
         plan(expand(["a"]), Path("clip.mp4"))
     (OUT / "clip").mkdir(parents=True)
-    assert outputs("clip.mp4", classes_only=True) == [["out/clip"]]
+    assert outputs("clip.mp4", forms=("classes",)) == [["out/clip"]]
     (OUT / "clip" / "000009.png").write_bytes(b"")
     with pytest.raises(UsageError, match="not empty"):
-        outputs("clip.mp4", classes_only=True)
+        outputs("clip.mp4", forms=("classes",))
+    assert outputs("clip.mp4", forms=("classes",), resume=True) == [["out/clip"]]
 
 
 def test_a_recording_is_never_overwritten():
     camera = [Source("0", "camera")]
-    assert plan(camera, OUT)[0].overlay == OUT / "camera0.mp4"
+    assert plan(camera, OUT)[0].paths["overlay"] == OUT / "camera0.mp4"
     OUT.mkdir()
     (OUT / "camera0.mp4").write_bytes(b"")
-    assert plan(camera, OUT)[0].overlay == OUT / "camera0-2.mp4"
+    assert plan(camera, OUT)[0].paths["overlay"] == OUT / "camera0-2.mp4"
+
+
+@pytest.mark.parametrize(
+    ("address", "stem"),
+    [
+        ("rtsp://user:secret@10.0.0.7:554/stream1?channel=2", "10.0.0.7-stream1"),
+        ("http://camera.local/", "camera.local"),
+        ("http://[::1]:8080/a/../../b%2f?x=../y", "1-a-..-..-b-2f"),
+    ],
+)
+def test_a_stream_is_named_after_its_address_and_stays_in_the_folder(address, stem):
+    (job,) = plan([Source(address, "stream")], OUT)
+    assert job.outputs == [OUT / f"{stem}.mp4"]
+    assert "secret" not in str(job.outputs)

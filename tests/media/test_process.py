@@ -11,11 +11,14 @@ import pytest
 from icnet import Segmenter
 from icnet.base.errors import InputError, OutputError
 from icnet.base.weights import random_weights, save_weights
-from icnet.media import readers
+from icnet.media import connections, process
 from icnet.media.jobs import Job, plan
-from icnet.media.process import process_clip, process_images
+from icnet.media.pictures import read_image
+from icnet.media.process import ProcessOptions, process_clip, process_images
 from icnet.media.sinks import video_sink, write_png
 from icnet.media.sources import Source, expand
+from icnet.media.stats import Tally
+from icnet.media.video import Video
 from icnet.runtime.engine import EngineOptions
 
 
@@ -34,25 +37,31 @@ def video(path: Path, frames: int) -> Job:
     with video_sink(path, rate=Fraction(10)) as sink:
         for number in range(frames):
             sink.write(picture(number), number / 10)
-    (job,) = plan(expand([str(path)]), path.parent / "out", classes_only=True)
+    (job,) = plan(expand([str(path)]), path.parent / "out", forms=("classes",))
     return job
+
+
+def clip(segmenter, job: Job, advance=lambda tally, length: None, *, stop: threading.Event | None = None, **options) -> Tally:
+    told = options.pop("notify", lambda line: None)
+    return process_clip(segmenter, job, ProcessOptions(notify=told, **options), advance=advance, stop=stop or threading.Event())
 
 
 def test_progress_of_a_video(segmenter, tmp_path):
     job = video(tmp_path / "v.mp4", 3)
     calls = []
-    tally = process_clip(segmenter, job, lambda tally, length: calls.append((tally.frames, length)), stop=threading.Event())
-    assert calls == [(1, 3), (2, 3), (3, 3)]
+    tally = clip(segmenter, job, lambda tally, length: calls.append((tally.frames, length)))
+    assert [frames for frames, _ in calls] == [1, 2, 3]
+    assert {length for _, length in calls} == {3}
     assert (tally.frames, tally.size_hw, tally.dropped) == (3, (48, 64), 0)
     assert tally.seconds > 0
 
 
 def test_every_frame_of_a_video_has_its_own_map_in_its_order(segmenter, tmp_path):
     job = video(tmp_path / "v.mp4", 25)
-    process_clip(segmenter, job, lambda tally, length: None, stop=threading.Event())
-    with readers.Video(tmp_path / "v.mp4") as frames:
+    clip(segmenter, job)
+    with Video(str(tmp_path / "v.mp4")) as frames:
         expected = [segmenter(frame.image).classes for frame in frames]
-    maps = [cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in sorted(job.classes.iterdir())]
+    maps = [cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in sorted(job.paths["classes"].iterdir())]
     assert len(maps) == 25
     assert all(np.array_equal(one, other) for one, other in zip(maps, expected, strict=True))
     assert len({one.tobytes() for one in maps}) > 20, "the comparison needs maps that differ"
@@ -66,7 +75,7 @@ def test_a_video_that_breaks_off_leaves_threads_and_segmenter_free(segmenter, tm
         raise OutputError("full")
 
     try:
-        process_clip(segmenter, job, fail, stop=threading.Event())
+        clip(segmenter, job, fail)
     except OutputError:  # while it is held, so is everything on the stack that it came from
         assert segmenter(picture(0)).classes.shape == (48, 64)
     else:
@@ -77,15 +86,15 @@ def test_a_video_that_breaks_off_leaves_threads_and_segmenter_free(segmenter, tm
 def image_jobs(folder: Path, count: int) -> list[Job]:
     for number in range(count):
         write_png(folder / "in" / f"{number:02}.png", picture(number))
-    return plan(expand([str(folder / "in")]), folder / "out", classes_only=True)
+    return plan(expand([str(folder / "in")]), folder / "out", forms=("classes",))
 
 
 def test_pictures_in_their_order_with_the_bad_ones_told(segmenter, tmp_path):
     image_jobs(tmp_path, 9)
     for number in (0, 4, 5, 8):
         (tmp_path / "in" / f"{number:02}.png").write_bytes(b"broken")
-    jobs = plan(expand([str(tmp_path / "in")]), tmp_path / "out", classes_only=True)
-    results = list(process_images(segmenter, jobs))
+    jobs = plan(expand([str(tmp_path / "in")]), tmp_path / "out", forms=("classes",))
+    results = list(process_images(segmenter, jobs, ProcessOptions()))
     assert [job for job, _ in results] == jobs
     assert [index for index, (_, result) in enumerate(results) if isinstance(result, InputError)] == [0, 4, 5, 8]
     for number in (1, 2, 3, 6, 7):
@@ -96,9 +105,8 @@ def test_pictures_in_their_order_with_the_bad_ones_told(segmenter, tmp_path):
 
 def test_pictures_are_not_read_far_ahead(segmenter, tmp_path, monkeypatch):
     jobs, read = image_jobs(tmp_path, 20), []
-    right = readers.read_image
-    monkeypatch.setattr("icnet.media.process.read_image", lambda path: read.append(path) or right(path))
-    with closing(process_images(segmenter, jobs)) as results:
+    monkeypatch.setattr(process, "read_image", lambda path, **limit: read.append(path) or read_image(path, **limit))
+    with closing(process_images(segmenter, jobs, ProcessOptions())) as results:
         next(results)
         time.sleep(0.2)
         assert len(read) < 10
@@ -124,18 +132,26 @@ class Capture:
 
 
 def test_a_recording_that_is_stopped_at_once_leaves_no_file(segmenter, tmp_path, monkeypatch):
-    monkeypatch.setattr(readers.cv2, "VideoCapture", Capture)
+    monkeypatch.setattr(connections.cv2, "VideoCapture", Capture)
     stop = threading.Event()
     stop.set()
     (job,) = plan([Source("0", "camera", Path())], tmp_path / "out")
     with pytest.raises(InputError, match="gave no frame"):
-        process_clip(segmenter, job, lambda tally, length: None, stop=stop)
-    assert list((tmp_path / "out").iterdir()) == []
+        clip(segmenter, job, stop=stop)
+    assert not (tmp_path / "out").exists() or list((tmp_path / "out").iterdir()) == []
 
 
 def test_a_camera_that_is_too_fast_drops_frames_and_counts_them(segmenter, tmp_path, monkeypatch):
-    monkeypatch.setattr(readers.cv2, "VideoCapture", Capture)
+    monkeypatch.setattr(connections.cv2, "VideoCapture", Capture)
     (job,) = plan([Source("0", "camera", Path())], tmp_path / "out")
-    tally = process_clip(segmenter, job, lambda tally, length: time.sleep(0.01), stop=threading.Event())
+    stop = threading.Event()
+
+    def slow(tally: Tally, length: int | None) -> None:
+        time.sleep(0.01)
+        if tally.frames == 15:
+            stop.set()
+
+    tally = clip(segmenter, job, slow, stop=stop)
+    assert tally.frames >= 15
     assert tally.dropped > 0
-    assert tally.frames + tally.dropped == 40
+    assert not tally.cut, "a recording has no end that it could miss"

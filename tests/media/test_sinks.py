@@ -5,10 +5,12 @@ import av
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
+from icnet.base.classes import PALETTE_RGB
 from icnet.base.errors import OutputError
-from icnet.media.readers import read_image
-from icnet.media.sinks import video_sink, write_png
+from icnet.media.pictures import read_image
+from icnet.media.sinks import partial_name, video_sink, write_png
 
 RED, GREEN = (40, 60, 220), (60, 200, 40)
 
@@ -39,11 +41,11 @@ def test_video_is_what_browsers_play(tmp_path):
             video.write(plain(RED if number < 5 else GREEN), number / 10)
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
-        assert (stream.codec_context.name, stream.pix_fmt, stream.frames) == ("h264", "yuv420p", 10)
-        assert stream.average_rate == 10
+        assert (stream.codec_context.name, stream.pix_fmt) == ("h264", "yuv420p")
+        assert container.duration == pytest.approx(1_000_000, abs=2)  # microseconds: the last frame has its time, too
         assert stream.codec_context.colorspace == 1  # BT.709, said in the file
     data = path.read_bytes()
-    assert data.find(b"moov") < data.find(b"mdat")
+    assert 0 < data.find(b"moov") < data.find(b"moof") < data.find(b"mdat")  # plays from its first bytes on
     frames = decoded(path)
     assert [round(time, 3) for time, _ in frames] == [number / 10 for number in range(10)]
     for number, colour in ((1, RED), (8, GREEN)):
@@ -71,19 +73,86 @@ def test_odd_sides_grow_by_a_repeated_pixel(tmp_path):
     assert np.abs(second.astype(int) - GREEN).max() <= 6
 
 
-def test_a_broken_video_leaves_nothing_and_keeps_the_old_one(tmp_path):
+def boxes(data: bytes) -> list[tuple[str, int]]:
+    """The outermost boxes of an MP4 file with their ends."""
+    found, place = [], 0
+    while place + 8 <= len(data):
+        size = int.from_bytes(data[place : place + 4], "big")
+        found.append((data[place + 4 : place + 8].decode("latin-1"), place + size))
+        place += size
+    return found
+
+
+def test_times_are_kept_to_one_tick(tmp_path):
+    clock = Fraction(1, 90_000)
+    ticks = np.cumsum(np.random.default_rng(0).integers(1, 9000, 200))
+    with video_sink(tmp_path / "v.mp4", rate=Fraction(30)) as video:
+        for tick in ticks:
+            video.write(plain(RED), float(tick * clock))
+    with av.open(str(tmp_path / "v.mp4")) as container:
+        read = [frame.pts * frame.time_base for frame in container.decode(video=0)]
+    assert max(abs(time - int(tick) * clock) for time, tick in zip(read, ticks, strict=True)) <= clock
+
+
+def test_a_camera_that_was_away_for_days(tmp_path):
+    with video_sink(tmp_path / "v.mp4", rate=Fraction(10)) as video:
+        for time in (0.0, 0.1, 200_000.0, 200_000.1):
+            video.write(plain(RED if time < 1 else GREEN), time)
+    frames = decoded(tmp_path / "v.mp4")
+    assert [round(time, 3) for time, _ in frames][-2:] == [200_000.0, 200_000.1]
+    assert np.abs(frames[-3][1].astype(int) - RED).max() <= 6, "until then the last picture stands"
+
+
+def test_fragments_are_short_so_that_little_is_lost_and_players_can_jump(tmp_path):
+    with video_sink(tmp_path / "v.mp4", rate=Fraction(10)) as video:
+        for number in range(100):
+            video.write(plain(RED), number / 10)
+    kinds = [kind for kind, _ in boxes((tmp_path / "v.mp4").read_bytes())]
+    assert kinds.count("moof") >= 20
+    with av.open(str(tmp_path / "v.mp4")) as container:
+        keys = [packet.pts * packet.time_base for packet in container.demux(video=0) if packet.is_keyframe and packet.size]
+    assert max(np.diff([float(key) for key in keys])) <= 2
+
+
+def test_what_was_written_plays_while_the_video_is_being_written(tmp_path):
+    path = tmp_path / "v.mp4"
+    with video_sink(path, rate=Fraction(10)) as video:
+        for number in range(50):
+            video.write(plain(RED), number / 10)
+            if number >= 20 and number % 7 == 0:
+                assert len(decoded(partial_name(path))) >= number - 10  # a second
+        assert not path.exists()
+    assert not partial_name(path).exists()
+    assert len(decoded(path)) == 50
+
+
+def test_a_broken_video_keeps_its_beginning_under_another_name_and_the_old_one(tmp_path):
     path = tmp_path / "v.mp4"
     path.write_bytes(b"old")
 
-    def interrupted() -> None:
+    def interrupted(frames: int) -> None:
         with video_sink(path, rate=Fraction(10)) as video:
-            video.write(plain(RED), 0)
+            for number in range(frames):
+                video.write(plain(RED), number / 10)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        interrupted()
-    assert path.read_bytes() == b"old"
+        interrupted(0)
     assert [file.name for file in tmp_path.iterdir()] == ["v.mp4"]
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(25)
+    assert path.read_bytes() == b"old"
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["v.mp4", "v.partial.mp4"]
+    assert len(decoded(tmp_path / "v.partial.mp4")) >= 20
+
+
+def test_a_palette_png_holds_indices_and_shows_colours(tmp_path):
+    classes = np.random.default_rng(0).integers(0, 12, (9, 7), dtype=np.uint8)
+    write_png(tmp_path / "x.png", classes, palette_rgb=PALETTE_RGB)
+    with Image.open(tmp_path / "x.png") as picture:
+        assert picture.mode == "P"
+        assert np.array_equal(np.asarray(picture), classes)
+        assert np.array_equal(np.asarray(picture.convert("RGB")), PALETTE_RGB[classes])
 
 
 def test_unwritable_places_are_one_line(tmp_path):
@@ -93,4 +162,4 @@ def test_unwritable_places_are_one_line(tmp_path):
     (tmp_path / "v.mp4").mkdir()
     with pytest.raises(OutputError, match="cannot write"), video_sink(tmp_path / "v.mp4", rate=Fraction(10)) as video:
         video.write(plain(RED), 0)
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["v.mp4", "x.png"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["v.mp4", "v.partial.mp4", "x.png"]

@@ -83,6 +83,100 @@ def test_unknown_suffix_is_told_by_content(folder):
     assert found("photo.data") == [("photo.data", "image")]
 
 
+def test_content_comes_before_the_suffix(folder):
+    for name in ("shot.mp4", "drive/deep/shot.mp4"):
+        (folder / name).write_bytes(cv2.imencode(".png", np.zeros((4, 4), np.uint8))[1].tobytes())
+    (folder / "drive/clip.jpg").write_bytes(b"\0\0\0\x20ftypisom")
+    assert found("shot.mp4") == [("shot.mp4", "image")]
+    assert found("drive/deep") == [("drive/deep/c.mp4", "video"), ("drive/deep/shot.mp4", "image")]
+    assert found("drive/deep/*") == found("drive/deep")
+    assert found("drive/c*") == found("drive/clip.jpg") == [("drive/clip.jpg", "image")]  # reported as unreadable
+
+
+def test_folders_hold_pictures_of_the_accepted_kinds(folder):
+    names = [f"x{suffix}" for suffix in (".bmp", ".dib", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")]
+    for name in [*names, "x.ppm", "x.jp2", "x.avif", "x.heic", "x.m3u8", "x.sdp"]:
+        (folder / "drive/deep" / name).write_bytes(b"")
+    assert [name for name, kind in found("drive/deep") if kind == "image"] == [f"drive/deep/{name}" for name in names]
+
+
+PLAYLIST = b"#EXTM3U\n#EXTINF:9,\nhttp://127.0.0.1/a.ts\n"
+
+
+@pytest.mark.parametrize("name", ["list.m3u8", "list.mp4", "list.png"])
+def test_a_named_playlist_needs_leave(folder, name):
+    (folder / name).write_bytes(PLAYLIST)
+    with pytest.raises(
+        UsageError, match=f"{name} is a playlist, which names other files or addresses: allow it with --allow-url"
+    ):
+        expand([name])
+    assert [source for source, _ in found(name, allow_url=True)] == [name]
+
+
+def test_a_playlist_in_a_folder_is_one_bad_input(folder):
+    (folder / "drive/deep/c.mp4").write_bytes(PLAYLIST)
+    assert found("drive/deep") == found("drive/deep/*.mp4") == [("drive/deep/c.mp4", "video")]
+
+
+@pytest.mark.parametrize("scheme", ["rtsp", "rtsps", "http", "https", "RTSP"])
+def test_addresses_need_leave(scheme):
+    address = f"{scheme}://camera.local:554/live?x=[1]*"
+    with pytest.raises(UsageError, match="network addresses are opened only with --allow-url"):
+        expand([address])
+    assert found(address, address, allow_url=True) == [(address.replace("RTSP", "rtsp"), "stream")]
+
+
+def test_each_stream_once():
+    addresses = ["http://host/a/b", "HTTP://host/a/b", "http://host/a//b"]  # a server may tell the last one apart
+    assert [name for name, _ in found(*addresses, allow_url=True)] == ["http://host/a/b", "http://host/a//b"]
+
+
+@pytest.mark.parametrize("address", ["ftp://host/x.mp4", "file:///etc/passwd", "concat://a", "x-y://host"])
+def test_other_schemes_are_refused(address):
+    with pytest.raises(UsageError, match="begins with rtsp://, rtsps://, http:// or https://"):
+        expand([address], allow_url=True)
+
+
+@pytest.mark.parametrize("address", ["rtsp://", "http:///x", "http://[1", "http://user:pw@"])
+def test_an_address_without_host_is_refused(address):
+    with pytest.raises(UsageError, match="it names no host"):
+        expand([address], allow_url=True)
+
+
+def test_what_exists_comes_before_an_address(folder):
+    path = folder / "http:" / "host"
+    path.mkdir(parents=True)
+    (path / "a.png").write_bytes(b"")
+    assert found("http://host/a.png") == [("http://host/a.png", "image")]
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("rtsp://user:secret@host:554/a", "rtsp://user:***@host:554/a"),
+        ("rtsp://:secret@host/a", "rtsp://:***@host/a"),
+        ("rtsp://me@mail.example:secret@host/a", "rtsp://me@mail.example:***@host/a"),
+        ("rtsp://user:se/c#r?e:t@1@host/a", "rtsp://user:***@host/a"),
+        ("rtsp://user:" + "secret" * 100 + "@host/a", "rtsp://user:***@host/a"),
+        ("http://user@host/a", "http://user@host/a"),
+        ("http://host:8080/a", "http://host:8080/a"),
+        ("http://[::1]:8080/a@b", "http://[::1]:8080/a@b"),
+    ],
+)
+def test_passwords_are_not_shown(address, shown):
+    (source,) = expand([address], allow_url=True)
+    assert (source.name, source.shown) == (address, shown)
+    for given in (address, address.replace("http", "ftp").replace("rtsp", "ftp")):
+        with pytest.raises(UsageError) as caught:
+            expand([given])
+        assert given.split("://")[0] + "://" + shown.split("://")[1] in str(caught.value)
+
+
+def test_other_names_are_shown_as_they_are(folder):
+    (folder / "a:b@c.mp4").write_bytes(b"")
+    assert [source.shown for source in expand(["a:b@c.mp4", "0"])] == ["a:b@c.mp4", "0"]
+
+
 def test_results_of_an_earlier_run_inside_the_input_are_left_out(folder):
     assert [name for name, _ in found("drive", skip=Path("drive/deep"))] == ["drive/a.JPG", "drive/b.png"]
     assert found("drive", skip=Path("drive")) == found("drive")

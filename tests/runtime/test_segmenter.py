@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 
@@ -5,9 +6,10 @@ from icnet import Segmenter
 from icnet.base.classes import NAMES
 from icnet.base.errors import InputError
 from icnet.base.weights import random_weights, save_weights
-from icnet.runtime.decode import decode
+from icnet.runtime.decode import decode, decode_confidence
 from icnet.runtime.preprocess import resize_frame
 from icnet.runtime.segmenter import Segmentation
+from icnet.runtime.smooth import Smoother
 
 
 @pytest.fixture
@@ -72,3 +74,29 @@ def test_confidence_on_request(segmenter):
     assert sure.shape == (61, 33)
     assert sure.dtype == np.uint8
     assert sure.min() >= 21, "no class of twelve wins with less than a twelfth"
+
+
+def test_a_smoother_gets_what_the_network_got_from_calls_and_streams(segmenter):
+    # A picture that fades into another, so that the network's scores change more than the picture.
+    first, last = (np.random.default_rng(seed).integers(0, 256, (61, 33, 3), dtype=np.uint8) for seed in range(2))
+    frames = [cv2.addWeighted(first, 1 - number / 50, last, number / 50, 0) for number in range(6)]
+    smoother, expected = Smoother(), []
+    for frame in frames:
+        data = resize_frame(frame, (96, 128))
+        raw = smoother(data, segmenter.engine.infer(data))
+        expected.append((decode(raw, "logits", (61, 33)), raw))
+    called, streamed = Smoother(), Smoother()
+    calls = [segmenter(frame, confidence=True, smoother=called) for frame in frames]
+    stream = [result for _, result in segmenter.stream(frames, lambda frame: frame, confidence=True, smoother=streamed)]
+    for number, (classes, raw) in enumerate(expected):
+        for result in (calls[number], stream[number]):
+            assert np.array_equal(result.classes, classes)
+            assert np.array_equal(result.confidence, decode_confidence(raw, "logits", classes))
+    plain = [segmenter(frame, confidence=True) for frame in frames]
+    assert any(not np.array_equal(one.confidence, other.confidence) for one, other in zip(plain, calls, strict=True))
+
+
+def test_a_smoothed_stream_passes_items_without_a_frame(segmenter):
+    frame = np.random.default_rng(0).integers(0, 256, (61, 33, 3), dtype=np.uint8)
+    results = list(segmenter.stream([frame, None, frame], lambda item: item, smoother=Smoother()))
+    assert [result is None for _, result in results] == [False, True, False]

@@ -16,34 +16,36 @@ LOCK = ".lock"
 
 
 @contextmanager
-def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
+def replacing(path: Path, *, temporary: Path | None = None, durable: bool = False) -> Iterator[Path]:
     """Give a temporary path; on success it becomes `path`, on failure it is removed and `path` stays as it was.
 
     The temporary name keeps the suffix, because writers such as OpenCV choose the format by it.
 
     Args:
         path: where the result goes.
+        temporary: a name of one's own in the same folder. What was written under it then stays there on failure.
         durable: also survive a crash of the machine: the content is on the disk before the rename, and the rename
             before the block is left.
 
     Raises:
         OutputError: the folder or the file cannot be written.
     """
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    part = temporary or path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
+        yield part
         if durable:
-            _sync(temporary)
-        os.replace(temporary, path)
+            _sync(part)
+        os.replace(part, path)
         if durable:
             with suppress(OSError):  # Windows and some network drives cannot; the file is in place all the same
                 _sync(path.parent)
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}; choose another place or free some space") from error
     finally:
-        with suppress(OSError):  # the error above says more than a second one
-            temporary.unlink(missing_ok=True)
+        if temporary is None:
+            with suppress(OSError):  # the error above says more than a second one
+                part.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:

@@ -1,27 +1,30 @@
-"""`icnet segment`: pictures, folders, videos and cameras into class maps and overlays."""
+"""`icnet segment`: pictures, folders, videos and cameras into class maps, overlays, polygons and numbers."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import threading
-from contextlib import closing, nullcontext
-from itertools import groupby
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from icnet.base.spec import DEFAULT_MODEL
-from icnet.cli.terminal import finite
+from icnet.cli.terminal import complain, emit, finite, interrupt_sets, progress, say
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from rich.progress import Progress
 
-    from icnet.base.errors import InputError
-    from icnet.media.jobs import Job
-    from icnet.media.stats import Tally
+    from icnet.media.batch import BatchOptions
+    from icnet.media.jobs import Form, Job
+    from icnet.media.process import Advance, ProcessOptions
+    from icnet.media.style import Style
     from icnet.runtime.segmenter import Segmenter
+
+_WRITTEN = "classes, palette, colour, overlay, confidence, geojson, coco, rle"
 
 
 def segment(
@@ -29,121 +32,217 @@ def segment(
         list[str],
         typer.Argument(
             metavar="INPUT...",
-            help="Pictures, videos, folders (recursive), quoted patterns such as 'drive/**/*.png', or a camera number.",
+            help="Pictures, videos, folders (recursive), quoted patterns such as 'drive/**/*.png', a camera number, an address.",
         ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the results; created when missing.")],
     model: Annotated[
         str, typer.Option(metavar="NAME|PATH", help="A published model, a .safetensors weight file or an .xml OpenVINO model.")
     ] = DEFAULT_MODEL,
-    classes_only: Annotated[
-        bool, typer.Option("--classes-only", help="No overlays; a video becomes a folder STEM/ with one class map per frame.")
+    write: Annotated[
+        str | None, typer.Option(metavar="FORM,...", help=f"What to write, instead of classes and overlay: {_WRITTEN}.")
+    ] = None,
+    classes_only: Annotated[bool, typer.Option("--classes-only", help="The same as --write classes.")] = False,
+    only: Annotated[
+        str | None, typer.Option(metavar="CLASS,...", help="Show only these classes, such as Road,Pavement, in all results.")
+    ] = None,
+    palette: Annotated[
+        Path | None, typer.Option(metavar="FILE", help='Other colours: a JSON object such as {"Road": "#804080"}.')
+    ] = None,
+    min_area: Annotated[
+        int, typer.Option(min=0, metavar="PIXELS", help="Smaller regions become no polygon and no run-length mask.")
+    ] = 0,
+    stats: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Table of the class shares of every frame, .csv or .parquet.")
+    ] = None,
+    zones: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Named polygons for --stats: a JSON object of names with [[x, y], ...] in pixels."),
+    ] = None,
+    contact_sheet: Annotated[
+        bool, typer.Option("--contact-sheet", help="Also write contact-sheet.jpg, all pictures small on one page.")
+    ] = False,
+    smooth: Annotated[bool, typer.Option("--smooth", help="Steady the classes of a video or camera over time.")] = False,
+    tile: Annotated[
+        bool, typer.Option("--tile", help="Segment large pictures in overlapping windows, at their own resolution.")
+    ] = False,
+    max_megapixels: Annotated[
+        float, typer.Option(min=0.001, callback=finite, help="Pictures and frames with more are refused unread.")
+    ] = 64,
+    allow_url: Annotated[
+        bool, typer.Option("--allow-url", help="Open rtsp:// and http:// addresses, and playlists, which may name any address.")
     ] = False,
     seconds: Annotated[
         float | None, typer.Option(min=0.1, callback=finite, help="Stop a camera after this time; otherwise Ctrl-C stops it.")
     ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where an earlier run with these options ended; what is done stays.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON report on stdout.")] = False,
 ) -> None:
     """Segment pictures, videos or a camera.
 
     A picture gives STEM.png, its class map (8-bit class indices, the picture's own size), and STEM_overlay.png. A video or
-    camera gives STEM.mp4, the overlay as H.264 without sound. Folders below an INPUT folder are kept; inputs of equal names
-    from different folders keep their folders too, those of one folder their suffix: a.jpg beside a.png gives a.jpg.png.
+    camera gives STEM.mp4, the overlay as H.264 with the sound of the video. Folders below an INPUT folder are kept; inputs of
+    equal names from different folders keep their folders too, those of one folder their suffix: a.jpg beside a.png becomes
+    a.jpg.png.
+
+    DIR/report.jsonl tells what became of each input, one JSON object per line. Ctrl-C or SIGTERM ends after the present picture
+    or frame, with all results complete up to there; --resume goes on.
 
     An input that does not exist, or in which nothing is found, ends the command before any work (exit 2). A file that cannot
     be read is reported and left out (exit 1, or 2 if nothing could be read). A result that cannot be written ends the work
-    (exit 1, or 2 if there is no result); the report still tells what was done.
+    (exit 1, or 2 if there is no result); the report still tells what was done. Exit 130 or 143: interrupted.
     """
-    from icnet.base.errors import OutputError, UsageError
-    from icnet.cli.terminal import complain, emit, progress, say
+    from icnet.base.errors import UsageError
+    from icnet.media.batch import BatchOptions
     from icnet.media.jobs import plan
+    from icnet.media.process import ProcessOptions
     from icnet.media.sources import expand
+    from icnet.media.style import read_style
+    from icnet.media.table import check_name
+    from icnet.media.zones import read_zones
     from icnet.runtime.engine import EngineOptions
     from icnet.runtime.segmenter import Segmenter
 
-    jobs = plan(expand(inputs, skip=output), output, classes_only=classes_only)
-    cameras = any(job.source.kind == "camera" for job in jobs)
-    if seconds is not None and not cameras:
+    if classes_only and write is not None:
+        raise UsageError("--classes-only means --write classes: give one of them")
+    if zones is not None and stats is None:
+        raise UsageError("--zones are the rows of a table: name it with --stats")
+    if stats is not None:
+        check_name(stats)
+    forms = _forms("classes" if classes_only else write)
+    options = ProcessOptions(
+        style=read_style(only, palette, min_area),
+        max_pixels=round(max_megapixels * 1e6),
+        allow_url=allow_url,
+        tile=tile,
+        smooth=smooth,
+        seconds=seconds,
+        notify=complain,
+    )
+    regions = None if zones is None else read_zones(zones)
+    jobs = plan(expand(inputs, skip=output, allow_url=allow_url), output, forms=forms, resume=resume)
+    _check(jobs, options, contact_sheet=contact_sheet)
+    live = any(job.source.is_live for job in jobs)
+    segmenter = Segmenter(model, EngineOptions(streams=1 if live else 2, cache=True))
+    if segmenter.engine.output == "index" and (smooth or tile or "confidence" in forms):
+        raise UsageError(
+            "this model gives class indices only: --smooth, --tile and confidence need one with soft or logits output"
+        )
+    batch = BatchOptions(
+        folder=output,
+        settings=_digest(model, forms, options.style, tile, smooth, stats, zones and zones.read_text(encoding="utf-8-sig")),
+        resume=resume,
+        stats=stats,
+        zones=regions,
+        contact_sheet=contact_sheet,
+    )
+    _finish(_run(segmenter, jobs, options, batch), segmenter.engine.name, output, as_json=as_json)
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What became of a run."""
+
+    entries: list[dict[str, Any]]
+    undone: int
+    """Inputs that were not reached."""
+    broken: bool
+    """Whether a result could not be written."""
+    signal: int | None
+    """That ended it."""
+
+
+def _forms(names: str | None) -> tuple[Form, ...]:
+    """The forms that `--write` names, in the order of their definition; none if it is not given."""
+    from icnet.base.errors import UsageError
+    from icnet.media.jobs import FORMS
+
+    if names is None:
+        return ()
+    wanted = [name.strip() for name in names.split(",")]
+    for name in wanted:
+        if name not in FORMS:
+            raise UsageError(f"--write knows no {name or 'empty name'}: choose among {', '.join(FORMS)}")
+    return tuple(form for form in FORMS if form in wanted)
+
+
+def _check(jobs: list[Job], options: ProcessOptions, *, contact_sheet: bool) -> None:
+    """Refuse options that do not fit the inputs."""
+    from icnet.base.errors import UsageError
+
+    live = any(job.source.is_live for job in jobs)
+    pictures = [job for job in jobs if job.source.kind == "image"]
+    if options.seconds is not None and not live:
         raise UsageError("--seconds ends a camera's recording, but no input is a camera: leave it out")
-    if len(jobs) > 1 and seconds is None and cameras:
+    if len(jobs) > 1 and options.seconds is None and live:
         raise UsageError("a camera beside other inputs would never end: say how long with --seconds, or give it alone")
-    segmenter = Segmenter(model, EngineOptions(streams=1 if cameras else 2, cache=True))
+    if options.smooth and len(pictures) == len(jobs):
+        raise UsageError("--smooth steadies videos and cameras, but all inputs are pictures: leave it out")
+    if options.smooth and options.tile:
+        raise UsageError("--smooth and --tile do not go together: leave one out")
+    if contact_sheet and not pictures:
+        raise UsageError("--contact-sheet shows pictures, but no input is one: leave it out")
+    if contact_sheet and not any({"classes", "overlay"} & job.paths.keys() for job in pictures):
+        raise UsageError("--contact-sheet is made of overlays or class maps: add one of them to --write")
+
+
+def _digest(model: str, forms: tuple[Form, ...], style: Style, *others: object) -> str:
+    """A short text that changes with anything that the results depend on."""
+    from icnet.media.report import stamp
+
+    named = [model, stamp(model), forms, style.only, style.palette_rgb.tolist(), style.min_area, *others]
+    return hashlib.sha256(json.dumps(named, default=str).encode()).hexdigest()[:12]
+
+
+def _run(segmenter: Segmenter, jobs: list[Job], options: ProcessOptions, batch: BatchOptions) -> _Outcome:
+    """Process every input, with bars on stderr; what cannot be read is reported at once."""
+    from icnet.base.errors import OutputError
+    from icnet.media.batch import describe, run_batch
+
     entries: list[dict[str, Any]] = []
-    with progress() as bars:
+    stop, broken = threading.Event(), False
+    with progress() as bars, interrupt_sets(stop) as signals:
         whole = bars.add_task("inputs", total=len(jobs), visible=len(jobs) > 1)
+        results = run_batch(segmenter, jobs, options, batch, stop=stop, begin=lambda job: _bar(bars, job))
         try:
-            for entry in _entries(segmenter, jobs, seconds, bars):
-                entries.append(entry)
-                bars.advance(whole)
+            with closing(results):
+                for entry in results:
+                    entries.append(entry)
+                    if "error" in entry:
+                        complain(entry["error"])
+                    bars.advance(whole)
         except OutputError as error:  # such as a full disk: the next input would fail in the same way
             complain(error)
-            entries.append(_entry(jobs[len(entries)]) | {"error": str(error)})
-            entries += [_entry(job) | {"error": "not tried after an output error"} for job in jobs[len(entries) :]]
-    failed = sum("error" in entry for entry in entries)
+            broken = True
+            untried = jobs[len(entries) :]
+            entries += [describe(job) | {"error": str(error)} for job in untried[:1]]
+            entries += [describe(job) | {"error": "not tried after an output error"} for job in untried[1:]]
+    return _Outcome(entries, len(jobs) - len(entries), broken, signals[0] if signals else None)
+
+
+def _bar(bars: Progress, job: Job) -> Advance:
+    """A bar for the frames of a clip, which goes when the next one comes."""
+    for earlier in bars.tasks[1:]:
+        bars.remove_task(earlier.id)
+    task = bars.add_task(job.source.shown, total=None)
+    return lambda tally, length: bars.update(task, completed=tally.frames, total=length)
+
+
+def _finish(outcome: _Outcome, name: str, output: Path, *, as_json: bool) -> None:
+    """Tell what was done and leave with the right code."""
+    entries = outcome.entries
+    good = sum("error" not in entry for entry in entries)
+    cut = outcome.signal is not None and (outcome.undone > 0 or any(entry.get("interrupted") for entry in entries))
     if as_json:
-        emit({"model": segmenter.engine.name, "output": str(output), "inputs": entries})
+        emit({"model": name, "output": str(output), "inputs": entries} | ({"interrupted": True} if cut else {}))
     else:
-        where = f"results in {output}" if failed < len(entries) else "no results"
-        say(f"{len(entries) - failed} of {len(entries)} inputs segmented with {segmenter.engine.name}, {where}")
-    if failed:
-        raise typer.Exit(1 if failed < len(entries) else 2)
-
-
-def _entry(job: Job) -> dict[str, Any]:
-    return {"input": job.source.name, "kind": job.source.kind}
-
-
-def _entries(segmenter: Segmenter, jobs: list[Job], seconds: float | None, bars: Progress) -> Iterator[dict[str, Any]]:
-    """Process every input in order and describe it for the report; one that cannot be read is reported at once.
-
-    Raises:
-        OutputError: a result cannot be written.
-    """
-    from icnet.cli.terminal import complain
-    from icnet.media.process import process_images
-
-    for is_image, group in groupby(jobs, lambda job: job.source.kind == "image"):
-        batch = list(group)
-        clips = ((job, _clip(segmenter, job, seconds, bars)) for job in batch)
-        with closing(process_images(segmenter, batch) if is_image else clips) as results:
-            for job, result in results:
-                if isinstance(result, Exception):
-                    complain(result)
-                    yield _entry(job) | {"error": str(result)}
-                else:
-                    yield _entry(job) | _described(job, result)
-
-
-def _clip(segmenter: Segmenter, job: Job, seconds: float | None, bars: Progress) -> Tally | InputError:
-    """Process a video or a camera."""
-    from icnet.base.errors import InputError
-    from icnet.cli.terminal import interrupt_sets
-    from icnet.media.process import process_clip
-
-    task = bars.add_task(job.source.name, total=None)
-    stop = threading.Event()
-    try:
-        with interrupt_sets(stop) if job.source.kind == "camera" else nullcontext():
-            return process_clip(
-                segmenter,
-                job,
-                lambda tally, length: bars.update(task, completed=tally.frames, total=length),
-                stop=stop,
-                seconds=seconds,
-            )
-    except InputError as error:
-        return error
-    finally:
-        bars.remove_task(task)
-
-
-def _described(job: Job, tally: Tally) -> dict[str, Any]:
-    assert tally.size_hw is not None, "a processed input has a frame"
-    entry = {
-        "outputs": [str(path) for path in job.outputs],
-        "frames": tally.frames,
-        "size": {"height": tally.size_hw[0], "width": tally.size_hw[1]},
-        "shares": {name: round(share, 6) for name, share in tally.shares.items()},
-        "ms": round(tally.frame_ms, 2),
-    }
-    return entry | ({"dropped": tally.dropped} if job.source.kind == "camera" else {})
+        where = f"results in {output}" if good else "no results"
+        say(f"{good} of {len(entries) + outcome.undone} inputs segmented with {name}, {where}")
+        if cut:
+            say("interrupted: the same command with --resume goes on")
+    if cut and outcome.signal is not None:
+        raise typer.Exit(128 + outcome.signal)
+    if outcome.broken or good < len(entries):
+        raise typer.Exit(1 if good else 2)

@@ -47,16 +47,23 @@ def progress() -> Progress:
 
 
 @contextmanager
-def interrupt_sets(stop: threading.Event) -> Iterator[None]:
-    """Within the block the first Ctrl-C sets `stop`; the second one interrupts as usual."""
+def interrupt_sets(stop: threading.Event) -> Iterator[list[int]]:
+    """Within the block the first Ctrl-C or SIGTERM sets `stop`; the second one interrupts as usual.
+
+    Yields:
+        The numbers of the signals that came.
+    """
+    came: list[int] = []
 
     def handle(number: int, frame: object) -> None:
+        came.append(number)
         if stop.is_set():
             raise KeyboardInterrupt
         stop.set()
 
-    previous = signal.signal(signal.SIGINT, handle)
+    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield came
     finally:
-        signal.signal(signal.SIGINT, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -33,15 +33,22 @@ def ahead(items: Iterable[T], depth: int = 4) -> Generator[T, None, None]:
 class Newest(Generic[T]):
     """Iterates `items` in a thread of their own and gives only the newest one: who is slow misses some, and is never late.
 
-    Use it in a `with` statement; at its end the thread has ended too, as soon as `items` has given what it was waiting for.
+    Use it in a `with` statement; at its end the thread has ended too, as soon as `items` has given what it was waiting for
+    or has obeyed `stop`.
 
     Attributes:
         dropped: how many items were missed so far.
     """
 
-    def __init__(self, items: Iterable[T]) -> None:
-        """Start to read."""
+    def __init__(self, items: Iterable[T], *, stop: threading.Event | None = None) -> None:
+        """Start to read.
+
+        Args:
+            items: what to read.
+            stop: set when the `with` block is left before the end of `items`, so that they do not wait for one more item.
+        """
         self.dropped = 0
+        self._stop = stop
         self._items = items
         self._slot: object = _END
         self._error: BaseException | None = None
@@ -55,6 +62,8 @@ class Newest(Generic[T]):
 
     def __exit__(self, *_: object) -> None:
         self._unwanted = True
+        if self._stop is not None and not self._done:
+            self._stop.set()
         self._thread.join()
 
     def __iter__(self) -> Iterator[T]:

@@ -1,14 +1,44 @@
 """Which files each source will become, checked before any work so that nothing is ever overwritten by accident."""
 
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
 
 from icnet.base.errors import UsageError
 from icnet.media.sources import Source
 
-VIDEO_SUFFIX = ".mp4"
+Form = Literal["classes", "palette", "colour", "overlay", "confidence", "geojson", "coco", "rle"]
+"""What a result can be."""
+
+_OF_PICTURES: dict[Form, str] = {
+    "classes": ".png",
+    "palette": "_palette.png",
+    "colour": "_colour.png",
+    "overlay": "_overlay.png",
+    "confidence": "_confidence.png",
+    "geojson": ".geojson",
+    "coco": ".coco.json",
+    "rle": ".rle.json",
+}
+"""What follows the stem of a picture's results."""
+
+_OF_CLIPS: dict[Form, str] = _OF_PICTURES | {
+    "classes": "",
+    "palette": "_palette",
+    "colour": "_colour.mp4",
+    "overlay": ".mp4",
+    "confidence": "_confidence",
+}
+"""What follows the stem of a video's results; a name without suffix is a folder of one picture per frame."""
+
+FORMS: tuple[Form, ...] = tuple(_OF_PICTURES)
+
+_USUAL: tuple[Form, ...] = ("classes", "overlay")
+"""Of a picture; a video has no class maps unless they are asked for."""
 
 
 @dataclass(frozen=True)
@@ -16,19 +46,22 @@ class Job:
     """One source and its outputs."""
 
     source: Source
-    classes: Path | None
-    """Class map of a picture (.png), or the folder of a video's class maps."""
-    overlay: Path | None
-    """Overlay picture (.png) or overlay video (.mp4)."""
+    paths: dict[Form, Path]
+    """The file of each result; of a video, class maps and the like are a folder."""
 
     @property
     def outputs(self) -> list[Path]:
         """What the job will write."""
-        return [path for path in (self.classes, self.overlay) if path is not None]
+        return list(self.paths.values())
+
+    @property
+    def folders(self) -> list[Path]:
+        """Those of the outputs that are folders."""
+        return [path for form, path in self.paths.items() if self.source.kind != "image" and "." not in _OF_CLIPS[form]]
 
 
-def plan(sources: list[Source], output: Path, *, classes_only: bool = False) -> list[Job]:
-    """Name the outputs: `<stem>.png` and `<stem>_overlay.png` of a picture, `<stem>.mp4` of a video.
+def plan(sources: list[Source], output: Path, *, forms: Sequence[Form] = (), resume: bool = False) -> list[Job]:
+    """Name the outputs: `<stem>.png` and `<stem>_overlay.png` of a picture, `<stem>.mp4` of a video, and so on.
 
     Folders below the argument that led to a source are kept. Where sources of different folders would then share a name, all
     sources keep their folders below the one that holds them all; where sources of one folder would, these keep their suffix:
@@ -37,32 +70,31 @@ def plan(sources: list[Source], output: Path, *, classes_only: bool = False) -> 
     Args:
         sources: from `icnet.media.sources.expand`.
         output: folder of the results.
-        classes_only: no overlays; a video becomes the folder `<stem>` of one class map per frame.
+        forms: what to write; class map and overlay of a picture and the overlay of a video if none is given.
+        resume: older folders of a video's class maps may be there.
 
     Raises:
         UsageError: two sources would still share an output, or an output would overwrite an input or mix with older class maps.
     """
     if output.exists() and not output.is_dir():
         raise UsageError(f"{output} is a file, expected a folder for the results: choose another -o")
-    jobs = _named(sources, output, classes_only)
-    inputs = {os.path.realpath(source.name): source.name for source in sources if source.kind != "camera"}
+    jobs = _named(sources, output, forms)
+    inputs = {os.path.realpath(source.name): source.name for source in sources if not source.is_live}
     for path in (path for job in jobs for path in job.outputs):
         if (name := inputs.get(os.path.realpath(path))) is not None:
             raise UsageError(f"{path} would overwrite the input {name}: choose another folder with -o")
-    for job in jobs:
-        if job.source.kind != "image" and job.classes is not None and job.classes.is_dir() and any(job.classes.iterdir()):
-            raise UsageError(
-                f"the folder {job.classes} for the class maps of {job.source.name} is not empty: remove it, or choose another -o"
-            )
+    for folder in (folder for job in jobs for folder in job.folders if not resume):
+        if folder.is_dir() and any(folder.iterdir()):
+            raise UsageError(f"the folder {folder} for the pictures of a video is not empty: remove it, or choose another -o")
     return jobs
 
 
-def _named(sources: list[Source], output: Path, classes_only: bool) -> list[Job]:
+def _named(sources: list[Source], output: Path, forms: Sequence[Form]) -> list[Job]:
     """Jobs that share no output, with the shortest names that allow it."""
     root: Path | None = None
     suffixed: set[Source] = set()
     while True:
-        jobs = [_job(source, _stem(source, root or source.root, output, source in suffixed), classes_only) for source in sources]
+        jobs = [_job(source, _stem(source, root or source.root, output, source in suffixed), forms) for source in sources]
         clashes = list(_clashes(jobs))
         if not clashes:
             return jobs
@@ -73,7 +105,7 @@ def _named(sources: list[Source], output: Path, classes_only: bool) -> list[Job]
         if clashing <= suffixed:  # so every round adds a source, and the last one is reached
             one, other, path = clashes[0]
             raise UsageError(
-                f"{one.source.name} and {other.source.name} would both write {path}: rename one, or segment them apart"
+                f"{one.source.shown} and {other.source.shown} would both write {path}: rename one, or segment them apart"
             )
         suffixed |= clashing
 
@@ -86,14 +118,22 @@ def _stem(source: Source, root: Path, output: Path, suffixed: bool) -> Path:
     """Path of the outputs without their suffix; that of the source stays if `suffixed`."""
     if source.kind == "camera":
         return _unused(output / f"camera{source.name}")
+    if source.kind == "stream":
+        return _unused(output / _stream_stem(source.shown))
     relative = Path(os.path.relpath(os.path.abspath(source.name), os.path.abspath(root)))
     return output / (relative if suffixed else relative.with_name(relative.stem))
+
+
+def _stream_stem(address: str) -> str:
+    """A file name that reminds of a network address: its host and path."""
+    parts = urlsplit(address)
+    return re.sub(r"[^A-Za-z0-9.-]+", "-", f"{parts.hostname or 'stream'}{parts.path}").strip("-.")[:80]
 
 
 def _unused(stem: Path) -> Path:
     """`stem`, or `stem-2` and so on: a recording cannot be repeated, so an older one is kept."""
     candidate, number = stem, 1
-    while candidate.exists() or _suffixed(candidate, VIDEO_SUFFIX).exists():
+    while any(_suffixed(candidate, ending).exists() for ending in _OF_CLIPS.values()):
         number += 1
         candidate = stem.with_name(f"{stem.name}-{number}")
     return candidate
@@ -103,14 +143,13 @@ def _suffixed(stem: Path, ending: str) -> Path:
     return stem.with_name(stem.name + ending)  # with_suffix would cut "a.b" to "a"
 
 
-def _job(source: Source, stem: Path, classes_only: bool) -> Job:
-    if source.kind == "image":
-        return Job(source, _suffixed(stem, ".png"), None if classes_only else _suffixed(stem, "_overlay.png"))
-    return Job(source, stem if classes_only else None, None if classes_only else _suffixed(stem, VIDEO_SUFFIX))
+def _job(source: Source, stem: Path, forms: Sequence[Form]) -> Job:
+    endings, usual = (_OF_PICTURES, _USUAL) if source.kind == "image" else (_OF_CLIPS, _USUAL[1:])
+    return Job(source, {form: _suffixed(stem, endings[form]) for form in forms or usual})
 
 
 def _common_root(sources: list[Source]) -> Path:
-    roots = [os.path.abspath(source.root) for source in sources if source.kind != "camera"]
+    roots = [os.path.abspath(source.root) for source in sources if not source.is_live]
     try:
         return Path(os.path.commonpath(roots))
     except ValueError as error:

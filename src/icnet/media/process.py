@@ -6,25 +6,56 @@ What waits between two threads is bounded, and its order is kept.
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable
-from contextlib import ExitStack, closing, nullcontext
-from dataclasses import dataclass
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from icnet.base.errors import InputError
 from icnet.media.ahead import Newest, ahead
-from icnet.media.jobs import Job
-from icnet.media.readers import Camera, Frame, Video, read_image
-from icnet.media.sinks import video_sink, write_png
+from icnet.media.clips import Frame
+from icnet.media.connections import camera, stream
+from icnet.media.jobs import Form, Job
+from icnet.media.live import Live
+from icnet.media.outputs import clip_outputs, draw, write_picture
+from icnet.media.pictures import MAX_PIXELS, read_image
+from icnet.media.sound import Sound
 from icnet.media.stats import Tally
+from icnet.media.style import Style
+from icnet.media.table import Table
+from icnet.media.video import Video
 from icnet.runtime.segmenter import Segmentation, Segmenter
+from icnet.runtime.smooth import Smoother
+from icnet.runtime.tiles import segment_tiled
+
+T = TypeVar("T")
 
 Advance = Callable[[Tally, int | None], None]
 """Called after each frame with the sums so far and the expected number of frames, None if unknown."""
 
 _DEPTH = 1
 """Items that may wait between two stages; more would only take memory."""
+
+
+@dataclass(frozen=True)
+class ProcessOptions:
+    """How sources are read, segmented and drawn."""
+
+    style: Style = field(default_factory=Style)
+    max_pixels: int = MAX_PIXELS
+    """Of a picture or frame; larger ones are refused before they take memory."""
+    allow_url: bool = False
+    """Open playlists and network addresses."""
+    tile: bool = False
+    """Segment in windows of the network's input size, at the picture's own resolution."""
+    smooth: bool = False
+    """Steady a clip's classes over time."""
+    seconds: float | None = None
+    """Ends the recording of a camera or live stream."""
+    notify: Callable[[str], None] = print
+    """Takes lines about what happens to a camera or live stream."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,19 +67,23 @@ class _Picture:
     error: InputError | None = None
 
     @staticmethod
-    def read(job: Job) -> "_Picture":
+    def read(job: Job, max_pixels: int) -> "_Picture":
         try:
-            return _Picture(job, read_image(Path(job.source.name)))
+            return _Picture(job, read_image(Path(job.source.name), max_pixels=max_pixels))
         except InputError as error:
             return _Picture(job, None, error)
 
 
-def process_images(segmenter: Segmenter, jobs: Iterable[Job]) -> Generator[tuple[Job, Tally | InputError], None, None]:
+def process_images(
+    segmenter: Segmenter, jobs: Iterable[Job], options: ProcessOptions, *, table: Table | None = None
+) -> Generator[tuple[Job, Tally | InputError], None, None]:
     """Segment pictures and write their outputs, in the order of `jobs`. Close the iterator when leaving early.
 
     Args:
         segmenter: the model.
         jobs: what to read and what to write.
+        options: how.
+        table: takes the class shares.
 
     Yields:
         Each job when its outputs are complete, with its sums, or with the reason why its picture cannot be read.
@@ -56,19 +91,22 @@ def process_images(segmenter: Segmenter, jobs: Iterable[Job]) -> Generator[tuple
     Raises:
         OutputError: a result cannot be written; the jobs before are complete.
     """
+    jobs = list(jobs)
+    sure = any("confidence" in job.paths for job in jobs)
     with ExitStack() as stack:
-        pictures = stack.enter_context(closing(ahead(map(_Picture.read, jobs), _DEPTH)))
-        segmented = stack.enter_context(closing(ahead(segmenter.stream(pictures, lambda picture: picture.image), _DEPTH)))
+        read = (_Picture.read(job, options.max_pixels) for job in jobs)
+        pictures = stack.enter_context(closing(ahead(read, _DEPTH)))
+        segmented = _segmented(segmenter, pictures, lambda picture: picture.image, options, sure)
+        ready = stack.enter_context(closing(ahead(segmented, _DEPTH)))
         start = time.perf_counter()
-        for picture, segmentation in segmented:
+        for picture, segmentation in ready:
             if picture.error is not None or segmentation is None:
                 assert picture.error is not None, "a picture without error was segmented"
                 yield picture.job, picture.error
                 continue
-            if picture.job.overlay is not None:
-                write_png(picture.job.overlay, segmentation.overlay())
-            if picture.job.classes is not None:
-                write_png(picture.job.classes, segmentation.classes)
+            write_picture(picture.job, segmentation, options.style)
+            if table is not None:
+                table.add(picture.job.source.name, 0, None, segmentation)
             end = time.perf_counter()
             tally = Tally()
             tally.add(segmentation, end - start)
@@ -77,60 +115,123 @@ def process_images(segmenter: Segmenter, jobs: Iterable[Job]) -> Generator[tuple
 
 
 def process_clip(
-    segmenter: Segmenter, job: Job, advance: Advance, *, stop: threading.Event, seconds: float | None = None
+    segmenter: Segmenter,
+    job: Job,
+    options: ProcessOptions,
+    *,
+    advance: Advance,
+    stop: threading.Event,
+    table: Table | None = None,
 ) -> Tally:
     """Segment a video or a camera's recording and write its outputs.
 
-    Of a video every frame is segmented. Of a camera it is always the newest one: frames that come while the machine is busy
-    are dropped and counted, so that the picture is never late.
+    Of a video every frame is segmented. Of a camera or live stream it is always the newest one: frames that come while the
+    machine is busy are dropped and counted, so that the picture is never late.
 
     Args:
         segmenter: the model.
         job: what to read and what to write.
+        options: how.
         advance: reports progress.
-        stop: set it to end a camera's recording.
-        seconds: ends a camera's recording by itself.
+        stop: set it to end the work; what was written so far is complete then.
+        table: takes the class shares.
 
     Returns:
         Shares and times of the frames.
 
     Raises:
-        InputError: the source cannot be read to its end. Of a video nothing is left then but class maps written so far.
+        InputError: the source gives not one frame.
         OutputError: a result cannot be written.
     """
     tally = Tally()
     with ExitStack() as stack:
-        newest: Newest[Frame] | None = None
-        if job.source.kind == "video":
-            clip: Video | Camera = stack.enter_context(Video(Path(job.source.name)))
-            frames = stack.enter_context(closing(ahead(clip, _DEPTH)))
-            segmented = stack.enter_context(closing(segmenter.stream(frames, lambda frame: frame.image)))
-        else:
-            clip = stack.enter_context(Camera(int(job.source.name), stop=stop, seconds=seconds))
-            newest = stack.enter_context(Newest(clip))
-            segmented = ((frame, segmenter(frame.image)) for frame in newest)
-        drawn = stack.enter_context(closing(ahead(_drawn(segmented, wanted=job.overlay is not None), _DEPTH)))
-        with video_sink(job.overlay, rate=clip.rate) if job.overlay else nullcontext() as video:
+        clip = _open(job, options, stop)
+        stack.enter_context(clip)
+        newest = stack.enter_context(Newest(clip, stop=stop)) if isinstance(clip, Live) else None
+        segmented = _segmented_clip(segmenter, clip, newest, job, options)
+        drawn = _drawn(segmented, list(job.paths), options.style)
+        frames = stack.enter_context(closing(ahead(drawn, _DEPTH)))
+        sound = (
+            stack.enter_context(Sound(job.source.name, title=job.source.shown, allow_url=options.allow_url))
+            if isinstance(clip, Video)
+            else None
+        )
+        with clip_outputs(job, options.style, rate=clip.rate, sound=sound) as outputs:
             start = time.perf_counter()
-            for frame, segmentation, overlay in drawn:
-                if video is not None and overlay is not None:
-                    video.write(overlay, frame.time_s)
-                if job.classes is not None:
-                    write_png(job.classes / f"{tally.frames:06}.png", segmentation.classes)
+            for frame, segmentation, pictures in frames:
+                outputs.write(tally.frames, frame.time_s, segmentation, pictures)
+                if table is not None:
+                    table.add(job.source.shown, tally.frames, frame.time_s, segmentation)
                 end = time.perf_counter()
                 tally.add(segmentation, end - start)
-                tally.dropped = newest.dropped if newest else 0
                 start = end
                 advance(tally, clip.length)
+                if stop.is_set() and newest is None:
+                    tally.cut = True
+                    outputs.cut()
+                    break
             if not tally.frames:  # inside the block, so that no empty video is written
-                raise InputError(f"{job.source.kind} {job.source.name} gave no frame before it was stopped: let it run longer")
+                raise InputError(f"{job.source.kind} {job.source.shown} gave no frame before it was stopped: let it run longer")
+        tally.dropped = newest.dropped if newest else 0
+        tally.drops = clip.drops if isinstance(clip, Live) else 0
+        tally.damaged = clip.damaged if isinstance(clip, Video) else 0
     return tally
 
 
+def _open(job: Job, options: ProcessOptions, stop: threading.Event) -> Video | Live:
+    source = job.source
+    if source.kind != "video":
+        connect = camera(int(source.name)) if source.kind == "camera" else stream(source.name, max_pixels=options.max_pixels)
+        name = f"camera {source.name}" if source.kind == "camera" else source.shown
+        live = Live(connect, name, stop=stop, seconds=options.seconds, notify=options.notify)
+        if not live.finite:
+            return live
+        live.__exit__()  # a file that lies on a server is read like one that lies here
+    return Video(source.name, title=source.shown, allow_url=options.allow_url, max_pixels=options.max_pixels)
+
+
+def _segmented_clip(
+    segmenter: Segmenter, clip: Video | Live, newest: Newest[Frame] | None, job: Job, options: ProcessOptions
+) -> Generator[tuple[Frame, Segmentation | None], None, None]:
+    """Each frame with its classes: of a live clip the newest as soon as it is there, else one after another without a gap."""
+    sure = "confidence" in job.paths
+    smoother = Smoother() if options.smooth else None
+    if newest is None:
+        with (
+            closing(ahead(clip, _DEPTH)) as frames,
+            closing(_segmented(segmenter, frames, lambda frame: frame.image, options, sure, smoother)) as segmented,
+        ):
+            yield from segmented
+        return
+    for frame in newest:
+        if options.tile:
+            yield frame, segment_tiled(segmenter, frame.image, confidence=sure)
+        else:
+            yield frame, segmenter(frame.image, confidence=sure, smoother=smoother)
+
+
+def _segmented(
+    segmenter: Segmenter,
+    items: Iterable[T],
+    image: Callable[[T], np.ndarray | None],
+    options: ProcessOptions,
+    confidence: bool,
+    smoother: Smoother | None = None,
+) -> Generator[tuple[T, Segmentation | None], None, None]:
+    """Each item with the classes of its picture, if it has one."""
+    if not options.tile:
+        yield from segmenter.stream(items, image, confidence=confidence, smoother=smoother)
+        return
+    for item in items:
+        picture = image(item)
+        yield item, None if picture is None else segment_tiled(segmenter, picture, confidence=confidence)
+
+
 def _drawn(
-    segmented: Iterable[tuple[Frame, Segmentation | None]], *, wanted: bool
-) -> Generator[tuple[Frame, Segmentation, np.ndarray | None], None, None]:
-    """Each frame with its class map and, if `wanted`, its overlay."""
-    for frame, segmentation in segmented:
-        assert segmentation is not None, "every frame has a picture"
-        yield frame, segmentation, segmentation.overlay() if wanted else None
+    segmented: Generator[tuple[Frame, Segmentation | None], None, None], forms: list[Form], style: Style
+) -> Generator[tuple[Frame, Segmentation, dict[Form, np.ndarray]], None, None]:
+    """Each frame with its class map and the pictures that are made of it."""
+    with closing(segmented):
+        for frame, segmentation in segmented:
+            assert segmentation is not None, "every frame has a picture"
+            yield frame, segmentation, draw(segmentation, forms, style)

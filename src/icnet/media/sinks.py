@@ -1,8 +1,9 @@
-"""Results on disk: PNG pictures and H.264 videos, each complete or not there at all."""
+"""Results on disk: PNG pictures and H.264 videos, each complete or not there at all under its name."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fractions import Fraction
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ import cv2
 import numpy as np
 from av.container import OutputContainer
 from av.video.reformatter import ColorRange, Colorspace
+from PIL import Image
 
 from icnet.base.errors import OutputError
 from icnet.base.files import replacing
+from icnet.media.sound import Sound
 
 _CLOCK = Fraction(1, 90_000)
 """The usual time base of video, in seconds: exact for every common frame rate."""
@@ -24,29 +27,61 @@ _BT709 = 1
 _CODEC = {"preset": "ultrafast", "crf": "23", "x264-params": "cabac=1:no-deblock=0", "threads": "1"}
 """Leaves the cores to the network. The two cheap tools that the preset leaves out make the files a tenth smaller and smoother."""
 
+_KEY_FRAMES_S = 2
+"""Distance of the frames at which a player can start."""
 
-def write_png(path: Path, image: np.ndarray) -> None:
+_UNFIT = (av.error.InvalidDataError, av.error.ArgumentError, av.error.PermissionError)
+"""What FFmpeg says of sound that is damaged such that no file can hold it; the pictures go on without."""
+
+_LONGEST_TICKS = round(3600 / _CLOCK)
+"""Longest that one frame is shown; it is repeated then, because MP4 files tell the time of a frame in 31 bits."""
+
+_FRAGMENTS = {
+    "movflags": "frag_keyframe+delay_moov+default_base_moof",
+    "frag_duration": "500000",  # microseconds of video that are lost at most when the process dies
+    "movie_timescale": "90000",  # in which the beginning of the first frame is told
+    "flush_packets": "1",
+    "max_interleave_delta": "1000000",  # do not wait longer for sound that has ended
+}
+"""A file that plays from its beginning on, and up to its last fragment however it ends."""
+
+
+def write_png(path: Path, image: np.ndarray, *, palette_rgb: np.ndarray | None = None) -> None:
     """Write a picture or class map.
 
     Args:
         path: its folder is created when missing.
         image: (H, W) uint8 or (H, W, 3) uint8 BGR.
+        palette_rgb: (N, 3) uint8: `image` holds indices into it, and viewers show these colours.
 
     Raises:
         OutputError: it cannot be written.
     """
-    _, data = cv2.imencode(".png", image)  # cv2.imwrite cannot open every file name on every system
+    if palette_rgb is None:
+        data = cv2.imencode(".png", image)[1].tobytes()  # cv2.imwrite cannot open every file name on every system
+    else:
+        indexed, buffer = Image.fromarray(image, "L"), BytesIO()
+        indexed.putpalette(palette_rgb.tobytes())
+        indexed.save(buffer, "PNG", compress_level=1)
+        data = buffer.getvalue()
     with replacing(path) as temporary:
-        temporary.write_bytes(data.tobytes())
+        temporary.write_bytes(data)
 
 
 class VideoWriter:
     """An H.264 video that is being written; made by `video_sink`."""
 
-    def __init__(self, container: OutputContainer, rate: Fraction) -> None:
-        self._container, self._rate = container, rate
+    def __init__(self, container: OutputContainer, rate: Fraction, sound: Sound | None) -> None:
+        self._container, self._rate, self._sound = container, rate, sound
         self._stream: av.VideoStream | None = None
+        self._frame: av.VideoFrame | None = None
         self._last_tick = -1
+        self._cut = False
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is a frame."""
+        return self._stream is not None
 
     def write(self, image: np.ndarray, time_s: float) -> None:
         """Append a frame.
@@ -65,45 +100,97 @@ class VideoWriter:
             even = cv2.resize(even, (stream.width, stream.height), interpolation=cv2.INTER_LINEAR)
         frame = av.VideoFrame.from_ndarray(even, format="bgr24")
         frame = frame.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG)
-        self._last_tick = max(round(time_s / _CLOCK), self._last_tick + 1)
-        frame.pts, frame.time_base = self._last_tick, _CLOCK
+        tick = max(round(time_s / _CLOCK), self._last_tick + 1)
+        while self._frame is not None and tick - self._last_tick > _LONGEST_TICKS:
+            self._encode(stream, self._frame, self._last_tick + _LONGEST_TICKS)
+        self._encode(stream, frame, tick)
+        self._frame = frame
+        self._add_sound(float(tick * _CLOCK))
+
+    def _encode(self, stream: av.VideoStream, frame: av.VideoFrame, tick: int) -> None:
+        frame.pts, frame.time_base = tick, _CLOCK
+        frame.duration = round(1 / (self._rate * _CLOCK))
         self._container.mux(stream.encode(frame))
+        self._last_tick = tick
+
+    def cut(self) -> None:
+        """End the sound with the pictures: the source was left before its end."""
+        self._cut = True
 
     def finish(self) -> None:
-        """Write what the encoder still holds."""
+        """Write what the encoder still holds, and the rest of the sound."""
         assert self._stream is not None, "a video needs a frame"
         self._container.mux(self._stream.encode(None))
+        if self._cut:
+            self._add_sound(float(self._last_tick * _CLOCK + 1 / self._rate))
+        else:
+            self._add_sound()
+
+    def _add_sound(self, *until_s: float) -> None:
+        try:
+            for packet in self._sound.until(*until_s) if self._sound is not None else ():
+                self._container.mux(packet)
+        except _UNFIT:
+            assert self._sound is not None
+            self._sound.damaged += 1
+            self._sound = None
 
     def _start(self, height: int, width: int) -> av.VideoStream:
         self._stream = self._container.add_stream("libx264", rate=self._rate, options=_CODEC)
         self._stream.height, self._stream.width, self._stream.pix_fmt = height, width, "yuv420p"
         context = self._stream.codec_context
         context.time_base = _CLOCK
+        context.gop_size = max(1, round(self._rate * _KEY_FRAMES_S))
         context.colorspace = context.color_primaries = context.color_trc = _BT709
         context.color_range = ColorRange.MPEG
+        if self._sound is not None:
+            self._sound.add_to(self._container)
         return self._stream
 
 
-@contextmanager
-def video_sink(path: Path, *, rate: Fraction) -> Iterator[VideoWriter]:
-    """Write an H.264 video (yuv420p, index in front) that browsers play.
+def partial_name(path: Path) -> Path:
+    """Where a video lies while it is written, to be found and played if the process dies."""
+    return path.with_name(f"{path.stem}.partial{path.suffix}")
 
-    The file appears when the block ends; after an exception nothing is left of it.
+
+@contextmanager
+def video_sink(path: Path, *, rate: Fraction, sound: Sound | None = None) -> Iterator[VideoWriter]:
+    """Write an H.264 video (yuv420p, fragmented MP4) that browsers play from its first bytes on.
+
+    The file appears when the block ends. Until then, and after an exception, what was written so far plays under the name
+    that `partial_name` gives, unless there is no frame.
 
     Args:
         path: ends in `.mp4`; its folder is created when missing.
         rate: nominal frames per second.
+        sound: goes into the file with the frames.
 
     Raises:
         OutputError: it cannot be written.
     """
-    with replacing(path) as temporary:
-        try:
-            with av.open(str(temporary), "w", format="mp4", options={"movflags": "+faststart"}) as container:
-                writer = VideoWriter(container, rate)
+    partial = partial_name(path)
+    writer: VideoWriter | None = None
+    try:
+        with replacing(path, temporary=partial):
+            container = av.open(str(partial), "w", format="mp4", options=_FRAGMENTS)
+            try:
+                writer = VideoWriter(container, rate, sound if sound is not None and sound.there else None)
                 yield writer
                 writer.finish()
-        except av.error.FFmpegError as error:
-            raise OutputError(
-                f"cannot write {path}: {error.strerror or error}; choose another place or free some space"
-            ) from error
+            except BaseException:
+                with suppress(av.error.FFmpegError, OSError):  # the error that is on its way says more
+                    container.close()
+                raise
+            container.close()
+    except (av.error.FFmpegError, OutputError) as error:
+        reason = str(error) if isinstance(error, OutputError) else _refused(path, error)
+        kept = f"; what was written until then is in {partial}" if writer is not None and writer.begun else ""
+        raise OutputError(reason + kept) from error
+    finally:
+        if writer is None or not writer.begun:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
+
+
+def _refused(path: Path, error: av.error.FFmpegError) -> str:
+    return f"cannot write {path}: {error.strerror or error}; choose another place or free some space"

@@ -1,16 +1,17 @@
-"""What the user named - files, folders, patterns, cameras - as a list of sources."""
+"""What the user named - files, folders, patterns, cameras, network streams - as a list of sources."""
 
 import glob
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
-
-import cv2
+from urllib.parse import urlsplit
 
 from icnet.base.errors import UsageError
+from icnet.media.content import sniff
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pnm", ".jp2"})
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib", ".tif", ".tiff"})
 VIDEO_SUFFIXES = frozenset(
     {
         ".mp4",
@@ -36,59 +37,100 @@ READABLE = "expected pictures (.png, .jpg, ...) or videos (.mp4, .mkv, ...)"
 _CAMERA_DIGITS = 2
 """OpenCV takes the hundreds of a larger camera number for the code of a driver."""
 
-Kind = Literal["image", "video", "camera"]
+_SCHEMES = ("rtsp", "rtsps", "http", "https")
+_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+)(://.*)", re.IGNORECASE | re.DOTALL)
+"""Scheme and rest; a scheme has more than one letter, which would be a drive."""
+
+_PASSWORD = re.compile(r"(://(?!\[)[^:]*):.*@", re.DOTALL)
+"""From the first colon to the last @, unless that colon is in an IPv6 host: names and passwords of cameras hold what no
+address should, and it is better to hide too much."""
+
+Kind = Literal["image", "video", "camera", "stream"]
 
 
 @dataclass(frozen=True)
 class Source:
-    """One picture, video or camera."""
+    """One picture, video, camera or network stream."""
 
     name: str
-    """Path as the user would write it, or the camera's number."""
+    """Path as the user would write it, the camera's number, or the stream's address with all that is secret in it."""
     kind: Kind
     root: Path = Path()
     """Folder below which the outputs keep the folder structure of `name`."""
 
+    @property
+    def shown(self) -> str:
+        """`name` as outputs and messages may show it: the password of an address is ***."""
+        return _PASSWORD.sub(r"\1:***@", self.name) if self.kind == "stream" else self.name
 
-def expand(inputs: list[str], *, skip: Path | None = None) -> list[Source]:
+    @property
+    def is_live(self) -> bool:
+        """Whether it goes on for ever, as far as can be told before it is opened."""
+        return self.kind in ("camera", "stream")
+
+
+def expand(inputs: list[str], *, skip: Path | None = None, allow_url: bool = False) -> list[Source]:
     """Find every source behind the user's arguments.
 
     Args:
-        inputs: paths of files and folders (searched recursively), patterns with `*`, `?`, `[...]` and `**`, camera numbers.
-            What exists is a path first: beside a folder `1`, camera 1 is `01`.
+        inputs: paths of files and folders (searched recursively), patterns with `*`, `?`, `[...]` and `**`, camera numbers,
+            addresses (rtsp, rtsps, http, https). What exists is a path first: beside a folder `1`, camera 1 is `01`.
         skip: a folder of results that is not searched when it lies inside an input folder or the folder of a pattern.
+        allow_url: take addresses, and named files that are playlists, which name other files or addresses.
 
     Returns:
-        The sources in the order of `inputs`, each file once; files of a folder or pattern are sorted by name.
+        The sources in the order of `inputs`, each file and stream once; files of a folder or pattern are sorted by name.
 
     Raises:
-        UsageError: nothing was given, or an argument leads to no source or cannot be looked at.
+        UsageError: nothing was given, or an argument leads to no source, cannot be looked at or is not allowed.
     """
     if not inputs:
         raise UsageError("no input: give an image, a folder, a pattern, a video or a camera number")
     found: dict[str, Source] = {}
     for given in inputs:
         try:
-            sources = _find(given, skip)
+            sources = _find(given, skip, allow_url)
         except OSError as error:
             raise UsageError(f"cannot look for {given}: {error.strerror or error}; give a name that can be read") from error
         for source in sources:
-            identity = f"camera {source.name}" if source.kind == "camera" else os.path.abspath(source.name)
-            found.setdefault(identity, source)
+            found.setdefault(_identity(source), source)
     return list(found.values())
 
 
-def _find(given: str, skip: Path | None) -> list[Source]:
+def _identity(source: Source) -> str:
+    return f"{source.kind} {source.name}" if source.is_live else os.path.abspath(source.name)
+
+
+def _find(given: str, skip: Path | None, allow_url: bool) -> list[Source]:
+    if (address := _ADDRESS.fullmatch(given)) and not os.path.exists(given):  # unlike that of Path it takes names of any length
+        return [_stream(address[1].lower(), address[2], allow_url)]
     path = Path(given)
     if given and path.is_dir():  # Path("") would be the current folder
         return _in_folder(path, _inside(path, skip)) or _nothing(f"no picture or video in the folder {given}")
     if given and path.exists():
-        return [Source(given, _kind(path) or _kind_by_content(path), path.parent)]
+        if not allow_url and sniff(path) == "playlist":
+            raise UsageError(f"{given} is a playlist, which names other files or addresses: allow it with --allow-url")
+        return [Source(given, _kind(path), path.parent)]
     if given.isdecimal():
         return [_camera(given)]
     if glob.has_magic(given):
         return _matching(given, skip) or _nothing(f"no picture or video matches {given}")
     raise UsageError(f"no such file or folder: {given or 'an empty name'}; {READABLE}")
+
+
+def _stream(scheme: str, rest: str, allow_url: bool) -> Source:
+    source = Source(scheme + rest, "stream")
+    if scheme not in _SCHEMES:
+        raise UsageError(f"cannot open {source.shown}: an address begins with rtsp://, rtsps://, http:// or https://")
+    if not allow_url:
+        raise UsageError(f"cannot open {source.shown}: network addresses are opened only with --allow-url")
+    try:
+        host = urlsplit(source.shown).hostname
+    except ValueError:  # of brackets without an IPv6 host
+        host = None
+    if not host:
+        raise UsageError(f"cannot open {source.shown}: it names no host; give an address such as rtsp://camera.local/stream")
+    return source
 
 
 def _camera(given: str) -> Source:
@@ -101,13 +143,14 @@ def _nothing(what: str) -> list[Source]:
     raise UsageError(f"{what}: {READABLE}")
 
 
-def _kind(path: Path) -> Kind | None:
-    suffix = path.suffix.lower()
-    return "image" if suffix in IMAGE_SUFFIXES else "video" if suffix in VIDEO_SUFFIXES else None
+def _is_wanted(path: Path) -> bool:
+    """Whether a file of a folder or pattern has a suffix of ours."""
+    return path.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES
 
 
-def _kind_by_content(path: Path) -> Kind:
-    return "image" if cv2.haveImageReader(str(path)) else "video"
+def _kind(path: Path) -> Kind:
+    """A picture by content or suffix, and otherwise something that FFmpeg may read."""
+    return "image" if path.suffix.lower() in IMAGE_SUFFIXES or sniff(path) == "picture" else "video"
 
 
 def _inside(folder: Path, skip: Path | None) -> Path | None:
@@ -124,11 +167,10 @@ def _in_folder(folder: Path, results: Path | None) -> list[Source]:
     """Pictures and videos below `folder`, without hidden files and what lies in `results`, from an earlier run."""
     sources = []
     for path in sorted(folder.rglob("*")):
-        kind = _kind(path)
-        if kind is None or not path.is_file() or any(part.startswith(".") for part in path.relative_to(folder).parts):
+        if not _is_wanted(path) or not path.is_file() or any(part.startswith(".") for part in path.relative_to(folder).parts):
             continue
         if not _is_result(path, results):
-            sources.append(Source(str(path), kind, folder))
+            sources.append(Source(str(path), _kind(path), folder))
     return sources
 
 
@@ -142,6 +184,6 @@ def _matching(pattern: str, skip: Path | None) -> list[Source]:
         path = Path(match)
         if path.is_dir():  # "drives/*" means what is in those folders; "**" lists the files of a folder a second time
             sources += [Source(source.name, source.kind, root) for source in _in_folder(path, results)]
-        elif (kind := _kind(path)) is not None and not _is_result(path, results):
-            sources.append(Source(match, kind, root))
+        elif _is_wanted(path) and not _is_result(path, results):
+            sources.append(Source(match, _kind(path), root))
     return sources

@@ -15,6 +15,12 @@ class Tally:
     """Time that the frames took; where stages overlap, from one result to the next."""
     dropped: int = 0
     """Frames of a camera that came while the machine was busy with another."""
+    drops: int = 0
+    """Times that a camera or stream broke off and was opened again."""
+    damaged: int = 0
+    """Pieces of a video that could not be decoded."""
+    cut: bool = False
+    """Whether a video was left before its end."""
     size_hw: tuple[int, int] | None = None
     """Of the first frame."""
     _shares: dict[str, float] = field(default_factory=lambda: dict.fromkeys(NAMES, 0.0))

@@ -1,5 +1,7 @@
 """Class colours blended over a frame, and a legend of the classes that are present."""
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -11,9 +13,6 @@ OPACITY = 0.55
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _PANEL_OPACITY = 0.7
 _TEXT = _BORDER = (255, 255, 255)
-_PALETTE_BGR = PALETTE_RGB[:, ::-1]
-_LOOKUP_BGR = np.zeros((256, 1, 3), np.uint8)  # what cv2.applyColorMap wants; ten times as fast as NumPy indexing
-_LOOKUP_BGR[: len(NAMES), 0] = _PALETTE_BGR
 
 
 def class_counts(classes: np.ndarray) -> np.ndarray:
@@ -22,19 +21,30 @@ def class_counts(classes: np.ndarray) -> np.ndarray:
     return counts[:, 0].astype(np.int64)
 
 
-def colour_map(classes: np.ndarray) -> np.ndarray:
+def colour_map(classes: np.ndarray, palette_rgb: np.ndarray = PALETTE_RGB) -> np.ndarray:
     """Paint a class map.
 
     Args:
         classes: (H, W) uint8 class indices, 0 to 11.
+        palette_rgb: (12, 3) uint8.
 
     Returns:
-        (H, W, 3) uint8 BGR in the project's palette.
+        (H, W, 3) uint8 BGR.
     """
-    return cv2.applyColorMap(classes, _LOOKUP_BGR)
+    lookup = np.zeros((256, 1, 3), np.uint8)  # what cv2.applyColorMap wants; ten times as fast as NumPy indexing
+    lookup[: len(palette_rgb), 0] = palette_rgb[:, ::-1]
+    return cv2.applyColorMap(classes, lookup)
 
 
-def draw_overlay(frame_bgr: np.ndarray, classes: np.ndarray, *, opacity: float = OPACITY, legend: bool = True) -> np.ndarray:
+def draw_overlay(
+    frame_bgr: np.ndarray,
+    classes: np.ndarray,
+    *,
+    opacity: float = OPACITY,
+    legend: bool = True,
+    palette_rgb: np.ndarray = PALETTE_RGB,
+    only: Sequence[int] | None = None,
+) -> np.ndarray:
     """Blend the class colours over a frame.
 
     Args:
@@ -42,21 +52,28 @@ def draw_overlay(frame_bgr: np.ndarray, classes: np.ndarray, *, opacity: float =
         classes: (H, W) uint8 class indices.
         opacity: 0 shows only the frame, 1 only the colours.
         legend: name the classes that are present, in the top left corner; left out where it would hide most of a small frame.
+        palette_rgb: (12, 3) uint8.
+        only: class indices to show; elsewhere the frame stays as it is. All if not given.
 
     Returns:
         (H, W, 3) uint8 BGR, a new array.
     """
     if not 0 <= opacity <= 1:
         raise ValueError(f"opacity must lie between 0 and 1, not {opacity}")
-    picture = colour_map(classes)
+    picture = colour_map(classes, palette_rgb)
     cv2.addWeighted(picture, opacity, frame_bgr, 1 - opacity, 0, dst=picture)
+    if only is not None:
+        others = np.full(256, 255, np.uint8)
+        others[list(only)] = 0
+        cv2.copyTo(frame_bgr, cv2.LUT(classes, others), picture)
     if legend:
-        present = np.flatnonzero(class_counts(classes))
-        _draw_legend(picture, [int(index) for index in present])
+        present = [int(index) for index in np.flatnonzero(class_counts(classes)) if only is None or index in only]
+        if present:
+            _draw_legend(picture, present, palette_rgb)
     return picture
 
 
-def _draw_legend(picture: np.ndarray, present: list[int]) -> None:
+def _draw_legend(picture: np.ndarray, present: list[int], palette_rgb: np.ndarray) -> None:
     """Draw one row per class, in class order, on a dark panel; nothing where a panel would hide most of the picture."""
     height, width = picture.shape[:2]
     scale = min(max(min(height, width) / 1000, 0.4), 2.0)  # Hershey letters are about 21 pixels high at scale 1
@@ -72,7 +89,7 @@ def _draw_legend(picture: np.ndarray, present: list[int]) -> None:
     for position, index in enumerate(present):
         middle = gap // 2 + row * position + row // 2
         corner, opposite = (gap, middle - swatch // 2), (gap + swatch, middle + swatch // 2)
-        cv2.rectangle(picture, corner, opposite, _PALETTE_BGR[index].tolist(), cv2.FILLED)
+        cv2.rectangle(picture, corner, opposite, palette_rgb[index, ::-1].tolist(), cv2.FILLED)
         cv2.rectangle(picture, corner, opposite, _BORDER, 1)  # dark classes would vanish on the dark panel
         origin = (2 * gap + swatch, middle + round(10 * scale))
         cv2.putText(picture, NAMES[index], origin, _FONT, scale, _TEXT, thickness, cv2.LINE_AA)

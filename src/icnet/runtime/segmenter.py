@@ -14,6 +14,7 @@ from icnet.runtime.decode import decode, decode_confidence
 from icnet.runtime.engine import Engine, EngineOptions
 from icnet.runtime.overlay import OPACITY, class_counts, draw_overlay
 from icnet.runtime.preprocess import resize_frame
+from icnet.runtime.smooth import Smoother
 
 T = TypeVar("T")
 
@@ -50,7 +51,8 @@ class Segmentation:
 class Segmenter:
     """Segments road scenes: `Segmenter()(frame_bgr).classes`.
 
-    Calls keep nothing from one frame to the next; calls from several threads wait for each other.
+    Calls keep nothing from one frame to the next, but for a `Smoother` that they are given; calls from several threads wait for
+    each other.
 
     Attributes:
         engine: the compiled model.
@@ -68,25 +70,32 @@ class Segmenter:
         """
         self.engine = Engine(model, options or EngineOptions(cache=True))
 
-    def __call__(self, frame_bgr: np.ndarray, *, confidence: bool = False) -> Segmentation:
+    def __call__(self, frame_bgr: np.ndarray, *, confidence: bool = False, smoother: Smoother | None = None) -> Segmentation:
         """Segment one frame.
 
         Args:
             frame_bgr: (H, W, 3) uint8 BGR of any size, as `cv2.imread` gives it.
             confidence: also tell how sure the network is of each pixel.
+            smoother: remembers the frames before, of the same film or camera, to make the class maps steadier.
 
         Returns:
             The class map at the frame's own size.
 
         Raises:
             InputError: not such an array.
-            UsageError: confidence is asked of a model that gives class indices only.
+            UsageError: confidence or a smoother is asked of a model that gives class indices only.
         """
-        raw = self.engine.infer(resize_frame(frame_bgr, self.engine.size_hw))
-        return self._segmentation(frame_bgr, raw, confidence)
+        data = resize_frame(frame_bgr, self.engine.size_hw)
+        raw = self.engine.infer(data)
+        return self._segmentation(frame_bgr, raw if smoother is None else smoother(data, raw), confidence)
 
     def stream(
-        self, items: Iterable[T], frame: Callable[[T], np.ndarray | None], *, confidence: bool = False
+        self,
+        items: Iterable[T],
+        frame: Callable[[T], np.ndarray | None],
+        *,
+        confidence: bool = False,
+        smoother: Smoother | None = None,
     ) -> Generator[tuple[T, Segmentation | None], None, None]:
         """Segment one frame after another, at a higher rate than calls would: the network always has the next frame at hand.
 
@@ -97,6 +106,7 @@ class Segmenter:
             frame: gives the frame of an item, (H, W, 3) uint8 BGR, which must not change until the item is yielded; None for an
                 item without one. Called once for each.
             confidence: also tell how sure the network is of each pixel.
+            smoother: makes the class maps steadier, if the items are the frames of one film or camera in order.
 
         Yields:
             Each item with its class map, in the order of `items`; with None if it had no frame.
@@ -105,11 +115,17 @@ class Segmenter:
             InputError, UsageError: as a call does.
         """
 
-        pairs = ((item, frame(item)) for item in items)
-        raws = self.engine.stream(pairs, lambda pair: None if pair[1] is None else resize_frame(pair[1], self.engine.size_hw))
+        def prepared(item: T) -> tuple[T, np.ndarray | None, np.ndarray | None]:
+            image = frame(item)
+            return item, image, None if image is None else resize_frame(image, self.engine.size_hw)
+
+        raws = self.engine.stream(map(prepared, items), lambda work: work[2])
         with closing(raws):
-            for (item, image), raw in raws:
-                yield item, None if raw is None or image is None else self._segmentation(image, raw, confidence)
+            for (item, image, data), raw in raws:
+                if image is None or data is None or raw is None:
+                    yield item, None
+                else:
+                    yield item, self._segmentation(image, raw if smoother is None else smoother(data, raw), confidence)
 
     def _segmentation(self, frame_bgr: np.ndarray, raw: np.ndarray, confidence: bool) -> Segmentation:
         height, width = frame_bgr.shape[:2]

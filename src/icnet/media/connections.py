@@ -1,0 +1,161 @@
+"""Opening what gives live pictures: a camera of this machine or a network stream."""
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import cast
+
+import av
+import cv2
+import numpy as np
+from av.container import InputContainer
+
+from icnet.base.errors import InputError
+
+OPEN_S = 3.0
+"""FFmpeg's time for each of the two steps of opening a stream: to connect and to find its pictures."""
+
+STALL_S = 4.0
+"""Without a picture for so long, a connection is given up."""
+
+_SELECT_S = 1
+"""Whole seconds that OpenCV waits for a picture on Linux before it says that there is none; its own value is 10."""
+
+_BREATH_S = 0.1
+"""Pause after a camera had no picture: an unplugged one says so at once, again and again."""
+
+_OPTIONS = {
+    "protocol_whitelist": "http,https,httpproxy,tls,tcp,crypto,rtp,rtsp,udp",  # no local files, whatever a playlist says
+    "rtsp_transport": "tcp",
+    "allowed_media_types": "video",
+    "analyzeduration": "1000000",  # microseconds
+    "probesize": "1000000",  # bytes
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Connection:
+    """An open camera or stream."""
+
+    pictures: Iterator[np.ndarray | None]
+    """(H, W, 3) uint8 BGR as they come; None where there was none for a moment. An InputError tells why it broke."""
+    rate: Fraction | None = None
+    """Frames per second, None if unknown."""
+    finite: bool = False
+    """It is a file over HTTP with a known end, and not a live picture."""
+
+
+Connect = Callable[[], contextlib.AbstractContextManager[Connection]]
+"""Opens a connection and closes it at the end of the `with` block; an InputError is the bare reason why it cannot."""
+
+
+def camera(number: int) -> Connect:
+    """A camera of this machine; 0 is the first one."""
+
+    @contextlib.contextmanager
+    def connect() -> Iterator[Connection]:
+        os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", str(_SELECT_S))
+        with _opencv_silent():
+            try:
+                capture = cv2.VideoCapture(number)
+            except cv2.error as error:
+                raise InputError("OpenCV refuses this number; try another one") from error
+            try:
+                if not capture.isOpened():
+                    raise InputError("none is connected under this number, or another program uses it")
+                yield Connection(_captured(capture), _sensible(capture.get(cv2.CAP_PROP_FPS)))
+            finally:
+                capture.release()
+
+    return connect
+
+
+def stream(url: str, *, max_pixels: int) -> Connect:
+    """A network stream: an rtsp, rtsps, http or https address; pictures of more than `max_pixels` pixels are refused."""
+
+    @contextlib.contextmanager
+    def connect() -> Iterator[Connection]:
+        with open_stream(url, max_pixels=max_pixels) as container:
+            video = container.streams.video[0]
+            rate = _sensible(video.average_rate or video.guessed_rate)
+            yield Connection(_decoded(container), rate, finite=_has_end(container))
+
+    return connect
+
+
+def open_stream(url: str, *, max_pixels: int) -> InputContainer:
+    """Open a network stream so that its server can neither hang us, nor read our files, nor fill our memory.
+
+    Raises:
+        InputError: the bare reason why it cannot be opened, without the address, which may hold a password.
+    """
+    try:
+        container = av.open(url, options=_OPTIONS, timeout=(OPEN_S, STALL_S))
+    except av.error.FFmpegError as error:  # its own text holds the address
+        reason = f"no answer for {OPEN_S:g} s" if isinstance(error, av.error.ExitError) else error.strerror
+        raise InputError(f"{reason}; check the address, and that its server runs") from None
+    try:
+        if not container.streams.video or container.streams.video[0].codec_context is None:
+            raise InputError("it gives no video that FFmpeg can decode")
+        if container.format.name == "hls" and not _has_end(container):
+            raise InputError("a live playlist (HLS) comes in pieces, seconds late; give the camera's rtsp or MJPEG address")
+        codec = container.streams.video[0].codec_context
+        if codec.width * codec.height > max_pixels:
+            raise InputError(f"its pictures of {codec.width}x{codec.height} pixels are larger than the {max_pixels} allowed")
+        codec.options = {"max_pixels": str(max_pixels)}  # a stream may change its size
+        codec.thread_count = 1  # more hold frames of their own, and the network needs the cores
+    except InputError:
+        container.close()
+        raise
+    return container
+
+
+def _has_end(container: InputContainer) -> bool:
+    """Whether its length is known in seconds or, if it is a bare file, in bytes."""
+    return container.duration is not None or (container.format.name not in ("hls", "mpjpeg") and container.size > 0)
+
+
+def _captured(capture: cv2.VideoCapture) -> Iterator[np.ndarray | None]:
+    while True:
+        try:
+            good, image = capture.read()
+        except cv2.error as error:
+            raise InputError(error.err or "OpenCV cannot read it") from error
+        if not good:
+            time.sleep(_BREATH_S)
+        yield image if good else None
+
+
+def _decoded(container: InputContainer) -> Iterator[np.ndarray | None]:
+    video = container.streams.video[0]
+    try:
+        for packet in container.demux():  # of all kinds, so that sound without pictures does not keep us here
+            try:
+                frames = cast(list[av.VideoFrame], packet.decode()) if packet.stream is video else []
+            except av.error.FFmpegError:
+                frames = []  # damaged; the next keyframe mends it
+            for frame in frames:
+                yield frame.to_ndarray(format="bgr24")
+            yield None
+    except av.error.ExitError:
+        raise InputError(f"no picture for {STALL_S:g} s") from None
+    except av.error.FFmpegError as error:
+        raise InputError(f"the connection broke ({error.strerror})") from None
+
+
+def _sensible(rate: float | Fraction | None) -> Fraction | None:
+    """Drivers that do not know their rate tell 0, -1, nan or nonsense; a comparison with nan is false."""
+    return Fraction(rate).limit_denominator(1001) if rate is not None and 1 <= rate <= 1000 else None
+
+
+@contextlib.contextmanager
+def _opencv_silent() -> Iterator[None]:
+    """Drop OpenCV's log: our one line says the same. Unlike `native_messages_dropped` it makes no other thread wait."""
+    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        cv2.utils.logging.setLogLevel(level)

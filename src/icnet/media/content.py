@@ -1,0 +1,78 @@
+"""What a file is, by its first bytes and never by its name."""
+
+from pathlib import Path
+from typing import Literal
+
+PictureFormat = Literal["PNG", "JPEG", "WebP", "BMP", "TIFF"]
+"""The kinds of picture that `icnet.media.pictures` reads."""
+
+HEAD_BYTES = 4096
+"""That many bytes from the beginning of a file are looked at."""
+
+_SIGNATURES: tuple[tuple[bytes, PictureFormat], ...] = (
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"II*\0", "TIFF"),
+    (b"MM\0*", "TIFF"),
+    (b"II+\0", "TIFF"),  # BigTIFF
+    (b"MM\0+", "TIFF"),
+)
+
+_BMP_HEADERS = frozenset({12, 40, 52, 56, 64, 108, 124})
+"""Sizes of the header that follows the first 14 bytes: `BM` alone begins many an ordinary text."""
+
+_PLAYLIST_BEGINNINGS = (
+    b"#extm3u",  # HLS and M3U
+    b"ffconcat version",
+    b"v=0",  # session description (SDP)
+    b"[playlist]",  # PLS
+    b"[reference]",  # Windows Media
+    b"asf http",
+    b"rtsptext",  # QuickTime
+    b"smtptext",
+    b"# vobsub index",  # names a second file by its own name
+)
+_PLAYLIST_ELEMENTS = (b"<mpd", b"<asx", b"<smil", b"<playlist", b"<compositionplaylist", b"<assetmap", b"<smoothstreamingmedia")
+"""Of DASH, ASX, SMIL, XSPF, IMF and Smooth Streaming; FFmpeg looks for such an element behind any text."""
+_SESSION_LINE = b"\nc=in ip"
+"""FFmpeg takes every text with such a line for a session description."""
+
+
+def sniff(path: Path | str) -> Literal["picture", "playlist"] | None:
+    """Look into the beginning of a file.
+
+    Returns:
+        "picture": of a kind that `icnet.media.pictures.read_image` reads, perhaps damaged.
+        "playlist": a text that makes FFmpeg open other files or addresses.
+        None: anything else, which may be a video. Also what is no ordinary file or cannot be read: its reader says why.
+    """
+    path = Path(path)
+    try:
+        if not path.is_file():  # a pipe would lose what is read here, or never give anything
+            return None
+        with path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+    except OSError:
+        return None
+    return "picture" if picture_format(head) else "playlist" if is_playlist(head) else None
+
+
+def picture_format(head: bytes) -> PictureFormat | None:
+    """The kind of picture that begins with `head`, of which 30 bytes are enough; None if it is no accepted one."""
+    for signature, name in _SIGNATURES:
+        if head.startswith(signature):
+            return name
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        return "WebP"
+    if head.startswith(b"BM") and int.from_bytes(head[14:18], "little") in _BMP_HEADERS:
+        return "BMP"
+    return None
+
+
+def is_playlist(head: bytes) -> bool:
+    """Whether a file that begins with `head` names other files or addresses, to be opened when it is read as a video."""
+    text = head.partition(b"\0")[0].removeprefix(b"\xef\xbb\xbf").lower()
+    if text.lstrip().startswith(_PLAYLIST_BEGINNINGS):
+        return True
+    lines = b"\n" + text.replace(b"\r", b"\n")
+    return _SESSION_LINE in lines or any(element in text for element in _PLAYLIST_ELEMENTS)

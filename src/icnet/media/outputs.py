@@ -1,0 +1,145 @@
+"""The results of one source, in every form that is wanted."""
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from icnet.base.errors import OutputError
+from icnet.media.jobs import Form, Job
+from icnet.media.sinks import VideoWriter, partial_name, video_sink, write_png
+from icnet.media.sound import Sound
+from icnet.media.style import Style
+from icnet.media.vectors import CocoWriter, FrameInfo, GeoJsonWriter
+from icnet.runtime.segmenter import Segmentation
+
+
+def draw(segmentation: Segmentation, forms: Iterable[Form], style: Style) -> dict[Form, np.ndarray]:
+    """Those of the wanted forms that are pictures.
+
+    Args:
+        segmentation: of one frame, with its confidence if that is wanted.
+        forms: wanted.
+        style: classes and colours.
+
+    Returns:
+        (H, W) uint8 for `classes`, `palette` and `confidence`, (H, W, 3) uint8 BGR for `colour` and `overlay`.
+    """
+    pictures: dict[Form, np.ndarray] = {}
+    for form in forms:
+        if form in ("classes", "palette"):
+            pictures[form] = style.classes(segmentation)
+        elif form == "colour":
+            pictures[form] = style.colours(segmentation)
+        elif form == "overlay":
+            pictures[form] = style.overlay(segmentation)
+        elif form == "confidence":
+            assert segmentation.confidence is not None, "it was not asked for"
+            pictures[form] = segmentation.confidence
+    return pictures
+
+
+def write_picture(job: Job, segmentation: Segmentation, style: Style) -> None:
+    """Write all results of a picture, the class map last.
+
+    Raises:
+        OutputError: one cannot be written.
+    """
+    pictures = draw(segmentation, list(job.paths), style)
+    with ExitStack() as stack:
+        for form, path in job.paths.items():
+            if form not in pictures:
+                document = _document(form, path, style)
+                stack.enter_context(document)
+                document.add(FrameInfo(Path(job.source.name).name, 0, None), segmentation.classes)
+    for form in sorted(pictures, key=lambda form: form == "classes"):
+        _write(form, job.paths[form], pictures[form], style)
+
+
+class ClipWriter:
+    """The results of a clip that is being segmented; made by `clip_outputs`."""
+
+    def __init__(self, job: Job, style: Style, rate: Fraction, sound: Sound | None, stack: ExitStack) -> None:
+        self._job, self._style = job, style
+        self._videos: dict[Form, VideoWriter] = {}
+        self._folders: dict[Form, Path] = {}
+        self._documents: list[GeoJsonWriter | CocoWriter] = []
+        for form, path in job.paths.items():
+            if path in job.folders:
+                self._folders[form] = stack.enter_context(_folder(path))
+            elif path.suffix == ".mp4":
+                # Sound goes into one file only: it can be read once.
+                self._videos[form] = stack.enter_context(video_sink(path, rate=rate, sound=None if self._videos else sound))
+            else:
+                self._documents.append(_document(form, path, style))
+                stack.enter_context(self._documents[-1])
+
+    def write(self, index: int, time_s: float, segmentation: Segmentation, pictures: dict[Form, np.ndarray]) -> None:
+        """Append a frame.
+
+        Args:
+            index: number of the frame, from 0.
+            time_s: when it is shown.
+            segmentation: its classes.
+            pictures: from `draw`.
+        """
+        for form, video in self._videos.items():
+            video.write(pictures[form], time_s)
+        for form, folder in self._folders.items():
+            _write(form, folder / f"{index:06}.png", pictures[form], self._style)
+        for document in self._documents:
+            document.add(FrameInfo(Path(self._job.source.shown).name, index, time_s), segmentation.classes)
+
+    def cut(self) -> None:
+        """Say that the clip was left before its end."""
+        for video in self._videos.values():
+            video.cut()
+
+
+@contextmanager
+def clip_outputs(job: Job, style: Style, *, rate: Fraction, sound: Sound | None) -> Iterator[ClipWriter]:
+    """Write the results of a clip; they have their names when the block ends, or not at all after an exception.
+
+    Args:
+        job: what to write.
+        style: classes and colours.
+        rate: nominal frames per second.
+        sound: of the clip.
+
+    Raises:
+        OutputError: a result cannot be written.
+    """
+    with ExitStack() as stack:
+        yield ClipWriter(job, style, rate, sound, stack)
+
+
+def _write(form: Form, path: Path, picture: np.ndarray, style: Style) -> None:
+    write_png(path, picture, palette_rgb=style.palette_rgb if form == "palette" else None)
+
+
+def _document(form: Form, path: Path, style: Style) -> GeoJsonWriter | CocoWriter:
+    if form == "geojson":
+        return GeoJsonWriter(path, style.outlined, min_area=style.min_area)
+    return CocoWriter(path, style.outlined, form="rle" if form == "rle" else "polygons", min_area=style.min_area)
+
+
+@contextmanager
+def _folder(path: Path) -> Iterator[Path]:
+    """A folder under a name of its own that becomes `path` at the end of the block, instead of an older one there."""
+    partial = partial_name(path)
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        yield partial
+        if path.is_dir():
+            shutil.rmtree(path)
+        os.replace(partial, path)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}; choose another place or free some space") from error
+    finally:
+        if partial.is_dir() and not any(partial.iterdir()):
+            partial.rmdir()

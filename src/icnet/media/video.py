@@ -1,0 +1,156 @@
+"""Video files, read through FFmpeg as far as they can be read."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from fractions import Fraction
+from functools import cache
+from pathlib import Path
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.stream import Stream
+
+from icnet.base.errors import InputError
+from icnet.media.clips import Frame
+from icnet.media.content import sniff
+from icnet.media.pictures import MAX_PIXELS
+from icnet.media.sources import READABLE
+
+_NAMING_OTHERS = frozenset({"hls", "dash", "webm_dash_manifest", "concat", "sdp", "rtsp", "rtp", "imf", "image2", "vobsub"})
+"""Formats of FFmpeg whose files make it open other files or addresses."""
+
+_NETWORK = "file,crypto,data,http,https,httpproxy,tcp,tls,udp,rtp,rtsp"
+
+LONGEST_GAP_S = 3600.0
+"""Between two frames or two pieces of sound; a longer one is a damaged time stamp."""
+
+
+@cache
+def _self_contained() -> str:
+    return ",".join(sorted(name for name in av.formats_available if _NAMING_OTHERS.isdisjoint(name.split(","))))
+
+
+def open_container(name: str, *, title: str | None = None, allow_url: bool = False) -> InputContainer:
+    """Open a video file for FFmpeg.
+
+    Args:
+        name: path of a file; with `allow_url` also a network address.
+        title: what messages call it, if not by its name, which may hold a password.
+        allow_url: also open playlists, which make FFmpeg open whatever they name.
+
+    Raises:
+        InputError: it cannot be read, or is a playlist.
+    """
+    title = title or name
+    options = {"protocol_whitelist": _NETWORK if allow_url else "file"}
+    address = name if allow_url and "://" in name else f"file:{os.path.abspath(name)}"
+    try:
+        if not allow_url:
+            options["format_whitelist"] = _self_contained()
+            if sniff(Path(name)) == "playlist":
+                raise InputError(f"{title} is a playlist, which names other files or addresses: allow it with --allow-url")
+        return av.open(address, options=options, metadata_errors="replace", timeout=None if address.startswith("file:") else 10.0)
+    except (av.error.FFmpegError, OSError) as error:
+        reason = getattr(error, "strerror", None) or "FFmpeg does not know it"
+        raise InputError(f"cannot read {title}: {reason}; {READABLE}") from None  # the error itself holds the address
+
+
+def origin(container: InputContainer) -> Fraction:
+    """When the earliest picture or sound of a file is due, in seconds by its own clock: the zero of our times."""
+    starts = [start for stream in (*container.streams.video, *container.streams.audio) if (start := _start(stream)) is not None]
+    return min(starts, default=Fraction(0))
+
+
+def _start(stream: Stream) -> Fraction | None:
+    return None if stream.start_time is None or stream.time_base is None else stream.start_time * stream.time_base
+
+
+class Video(contextlib.AbstractContextManager["Video"]):
+    """A video file; implements `Clip`. Use it in a `with` statement.
+
+    Attributes:
+        damaged: how many pieces of the file could not be decoded so far; what could be is given.
+    """
+
+    def __init__(self, name: str, *, title: str | None = None, allow_url: bool = False, max_pixels: int = MAX_PIXELS) -> None:
+        """Open the file.
+
+        Args:
+            name: path, or with `allow_url` a network address.
+            title: what messages call it, if not by its name.
+            allow_url: also open playlists.
+            max_pixels: of a frame; larger ones are refused before they take memory.
+
+        Raises:
+            InputError: it cannot be read, holds no video, or larger frames.
+        """
+        self._title, self.damaged = title or name, 0
+        self._container = open_container(name, title=title, allow_url=allow_url)
+        try:
+            stream = self._container.streams.best("video")
+            if not isinstance(stream, av.VideoStream) or stream.codec_context is None:  # None: an unknown codec
+                raise InputError(f"cannot read {self._title}: it holds no video that FFmpeg can decode; {READABLE}")
+            context = stream.codec_context
+            pixels = context.width * context.height
+            if pixels > max_pixels:
+                raise InputError(
+                    f"{self._title} has frames of {context.width}x{context.height}, {pixels / 1e6:.3g} megapixels, "
+                    f"more than the {max_pixels / 1e6:g} allowed: raise --max-megapixels"
+                )
+            context.thread_count = 1  # more hold frames of their own, and the network needs the cores
+            context.options = {"max_pixels": str(max_pixels)}
+        except BaseException:
+            self._container.close()
+            raise
+        self._stream = stream
+        self._origin = origin(self._container)
+        self.rate = stream.average_rate or stream.guessed_rate or Fraction(25)
+        seconds = self._container.duration / av.time_base if self._container.duration else 0.0
+        self.length: int | None = stream.frames or round(seconds * self.rate) or None
+
+    def __exit__(self, *_: object) -> None:
+        """Close the file."""
+        self._container.close()
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Decode the frames, upright as the camera was held, each at its time after the file's beginning.
+
+        Raises:
+            InputError: there is not one frame that can be decoded.
+        """
+        last: float | None = None
+        for number, frame in enumerate(self._decoded()):
+            if frame.pts is not None and frame.time_base is not None:
+                time_s = float(frame.pts * frame.time_base - self._origin)
+            else:
+                time_s = float(number / self.rate)
+            if last is None:
+                time_s = time_s if 0 <= time_s <= LONGEST_GAP_S else 0.0
+            elif not last < time_s <= last + LONGEST_GAP_S:
+                time_s = last + float(1 / self.rate)
+            last = time_s
+            image = np.rot90(frame.to_ndarray(format="bgr24"), round(frame.rotation / 90))
+            yield Frame(np.ascontiguousarray(image), time_s)
+        if last is None:
+            what = "it is damaged" if self.damaged else "it holds no frame"
+            raise InputError(f"cannot read {self._title}: {what}; {READABLE}")
+
+    def _decoded(self) -> Iterator[av.VideoFrame]:
+        """Every frame; what cannot be decoded is counted and left out."""
+        packets = self._container.demux(self._stream)
+        while True:
+            try:
+                packet = next(packets, None)
+            except (av.error.FFmpegError, OSError):  # the rest of the file is out of reach
+                self.damaged += 1
+                packet = None
+            try:
+                yield from self._stream.codec_context.decode(packet)
+            except av.error.EOFError:  # flushed already, by the packet that ends `demux`
+                pass
+            except (av.error.FFmpegError, ValueError):
+                self.damaged += 1
+            if packet is None:
+                return

@@ -1,0 +1,68 @@
+"""Video files for tests, written with FFmpeg alone, so that no fault of ours can hide behind itself."""
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+RATE_HZ = 44_100
+
+
+def picture(number: int, size_hw: tuple[int, int] = (48, 64)) -> np.ndarray:
+    """A grey ramp with a bar that moves with `number`."""
+    image = np.empty((*size_hw, 3), np.uint8)
+    image[:] = np.linspace(20, 120, size_hw[1]).astype(np.uint8)[None, :, None]
+    start = 4 * number % size_hw[1]
+    image[:, start : start + 8] = (40, 200, 240)
+    return image
+
+
+def write_clip(
+    path: Path,
+    ticks: Sequence[int],
+    *,
+    time_base: Fraction = Fraction(1, 30),
+    size_hw: tuple[int, int] = (48, 64),
+    codec: str = "libx264",
+    sound: str | None = None,
+    form: str | None = None,
+) -> None:
+    """Write a clip with frames at the given `ticks` of `time_base`.
+
+    Args:
+        sound: audio codec of a tone as long as the pictures, none if not given.
+        form: FFmpeg's name of the container, by the suffix if not given.
+    """
+    options = {"preset": "ultrafast", "g": "10"} if codec == "libx264" else {}
+    with av.open(str(path), "w", format=form) as container:
+        video = container.add_stream(codec, rate=round(1 / time_base) if time_base > Fraction(1, 1000) else 30, options=options)
+        video.height, video.width, video.pix_fmt = *size_hw, "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        video.codec_context.time_base = time_base
+        audio = container.add_stream(sound, rate=RATE_HZ, layout="mono") if sound else None
+        for number, tick in enumerate(ticks):
+            frame = av.VideoFrame.from_ndarray(picture(number, size_hw), format="bgr24")
+            frame.pts, frame.time_base = tick, time_base
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+        if audio is not None:
+            length = round(RATE_HZ * (ticks[-1] + 1) * time_base)
+            tone = (0.3 * np.sin(np.arange(length) * 0.05)).astype(np.float32)[None]
+            for start in range(0, length, 1024):
+                samples = av.AudioFrame.from_ndarray(tone[:, start : start + 1024], format="fltp", layout="mono")
+                samples.sample_rate, samples.pts, samples.time_base = RATE_HZ, start, Fraction(1, RATE_HZ)
+                container.mux(audio.encode(samples))
+            container.mux(audio.encode(None))
+
+
+def frame_times(path: Path) -> list[Fraction]:
+    """When each frame is shown, in seconds."""
+    with av.open(str(path)) as container:
+        return [frame.pts * frame.time_base for frame in container.decode(video=0)]
+
+
+def sound_packets(path: Path) -> list[bytes]:
+    """The encoded sound, packet by packet; empty if there is none."""
+    with av.open(str(path)) as container:
+        return [bytes(packet) for packet in container.demux(audio=0) if packet.size] if container.streams.audio else []

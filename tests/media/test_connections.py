@@ -1,0 +1,249 @@
+import functools
+import http.server
+import itertools
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+from camera_server import RATE, SIZE_HW, CameraServer, HttpCamera, RtspCamera, draw, number_of
+
+from icnet.base.errors import InputError
+from icnet.media import connections
+from icnet.media.connections import Connection, camera, open_stream, stream
+
+PIXELS = SIZE_HW[0] * SIZE_HW[1]
+
+
+def numbers(connection: Connection, count: int) -> list[int]:
+    """Those of the next so many pictures."""
+    return [number_of(image) for image in itertools.islice((image for image in connection.pictures if image is not None), count)]
+
+
+@pytest.mark.parametrize(("server", "rate"), [(HttpCamera, 25), (RtspCamera, RATE)], ids=["http: FFmpeg supposes 25", "rtsp"])
+def test_a_live_stream(server, rate):
+    with server() as source, stream(source.url, max_pixels=PIXELS)() as connection:
+        assert (connection.rate, connection.finite) == (rate, False)
+        found = numbers(connection, 20)
+        assert source.sent - found[-1] <= RATE // 2, "the pictures are current"
+        assert found == list(range(found[0], found[0] + 20))
+
+
+@pytest.mark.parametrize(
+    ("fail", "reason"),
+    [
+        (CameraServer.drop, "Connection refused"),
+        (CameraServer.silent, "no answer for 0.3 s"),
+        (CameraServer.garbage, "no answer for 0.3 s"),
+    ],
+)
+def test_a_stream_that_cannot_be_opened_is_one_line_without_its_password(monkeypatch, fail, reason):
+    monkeypatch.setattr(connections, "OPEN_S", 0.3)
+    with HttpCamera() as source:
+        fail(source)
+        with pytest.raises(InputError) as caught:
+            open_stream(with_password(source.url), max_pixels=PIXELS)
+        assert str(caught.value) == f"{reason}; check the address, and that its server runs"
+        assert "secret" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_the_error_below_has_the_password():
+    with HttpCamera() as source:
+        source.drop()
+        with pytest.raises(OSError, match="secret"):
+            av.open(with_password(source.url))
+
+
+def with_password(url: str) -> str:
+    return url.replace("//", "//me:secret@")
+
+
+def test_pictures_larger_than_allowed_are_refused_at_once():
+    with HttpCamera() as source, pytest.raises(InputError, match="its pictures of 64x48 pixels are larger than the 3071 allowed"):
+        open_stream(source.url, max_pixels=PIXELS - 1)
+
+
+class OddCamera(HttpCamera):
+    """Sends `odd` for every other picture."""
+
+    odd: bytes | None = None
+
+    def jpeg(self, number: int) -> bytes:
+        return self.odd if self.odd and number % 2 else super().jpeg(number)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [cv2.imencode(".jpg", np.zeros((2 * SIZE_HW[0], SIZE_HW[1], 3), np.uint8))[1].tobytes(), b"\xff\xd8\xff\xe0 no picture"],
+    ids=["larger than allowed", "damaged"],
+)
+def test_single_pictures_that_cannot_be_used_are_left_out(odd):
+    with OddCamera() as source, stream(source.url, max_pixels=PIXELS)() as connection:
+        assert {number % 2 for number in numbers(connection, 4)} == {0, 1}
+        source.odd = odd
+        began = source.sent + 1
+        found = [number for number in numbers(connection, 8) if number > began]
+    assert len(found) > 2
+    assert {number % 2 for number in found} == {0}
+
+
+def test_a_picture_without_a_limit_may_grow():
+    """So the test above fails where the limit is not passed on."""
+    with OddCamera() as source, stream(source.url, max_pixels=2 * PIXELS)() as connection:
+        source.odd = cv2.imencode(".jpg", np.zeros((2 * SIZE_HW[0], SIZE_HW[1], 3), np.uint8))[1].tobytes()
+        shapes = {image.shape for image in itertools.islice(connection.pictures, 20) if image is not None}
+    assert (2 * SIZE_HW[0], SIZE_HW[1], 3) in shapes
+
+
+@pytest.fixture
+def files(tmp_path) -> Iterator[tuple[Path, str]]:
+    """A folder, and the address under which HTTP serves it."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=tmp_path)) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield tmp_path, f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def write_video(path: Path) -> None:
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("mpeg2video", rate=RATE)
+        video.height, video.width = SIZE_HW
+        video.pix_fmt = "yuv420p"
+        for number in range(10):
+            container.mux(video.encode(av.VideoFrame.from_ndarray(draw(number), format="bgr24")))
+        container.mux(video.encode(None))
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".ts"])
+def test_a_file_over_http_is_finite(files, suffix):
+    folder, url = files
+    write_video(folder / f"v{suffix}")
+    with stream(f"{url}/v{suffix}", max_pixels=PIXELS)() as connection:
+        assert connection.finite
+        assert numbers(connection, 10) == list(range(10))
+        assert numbers(connection, 1) == []
+
+
+def test_a_picture_over_http_is_finite(files):
+    folder, url = files
+    cv2.imwrite(str(folder / "p.jpg"), draw(5))
+    with stream(f"{url}/p.jpg", max_pixels=PIXELS)() as connection:
+        assert connection.finite
+        assert numbers(connection, 1) == [5]
+
+
+def test_what_holds_no_video_is_one_line(files):
+    folder, url = files
+    (folder / "index.html").write_text("<html>" + "text " * 10000)
+    with pytest.raises(InputError, match=r"^Invalid data found .*; check the address"):
+        open_stream(f"{url}/index.html", max_pixels=PIXELS)
+    with pytest.raises(InputError, match="404 Not Found; check the address"):
+        open_stream(f"{url}/absent", max_pixels=PIXELS)
+
+
+def playlist(folder: Path, segment: str, *, end: str = "#EXT-X-ENDLIST\n") -> None:
+    write_video(folder / "v.ts")
+    (folder / "list.m3u8").write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:0.4,\n{segment}\n{end}")
+
+
+def test_a_server_cannot_make_us_read_our_files(files, monkeypatch):
+    folder, url = files
+    playlist(folder, "v.ts")
+    with open_stream(f"{url}/list.m3u8", max_pixels=PIXELS) as container:
+        assert container.format.name == "hls"
+    playlist(folder, f"file://{folder}/v.ts")
+    with pytest.raises(InputError):
+        open_stream(f"{url}/list.m3u8", max_pixels=PIXELS)
+    allowed = connections._OPTIONS["protocol_whitelist"]
+    monkeypatch.setitem(connections._OPTIONS, "protocol_whitelist", f"{allowed},file")
+    open_stream(f"{url}/list.m3u8", max_pixels=PIXELS).close()
+
+
+def test_a_live_playlist_is_refused(files, monkeypatch):
+    monkeypatch.setattr(connections, "OPEN_S", 0.5)
+    folder, url = files
+    playlist(folder, "v.ts", end="")
+    with pytest.raises(InputError, match="HLS"):
+        open_stream(f"{url}/list.m3u8", max_pixels=PIXELS)
+
+
+class FakeCapture:
+    """`cv2.VideoCapture` of one camera, number 0."""
+
+    rate = 25.0
+    released = 0
+
+    def __init__(self, number: int):
+        self.good = number == 0
+
+    def isOpened(self) -> bool:
+        return self.good
+
+    def get(self, _: int) -> float:
+        return self.rate
+
+    def read(self) -> tuple[bool, np.ndarray]:
+        self.good = not self.good
+        return not self.good, draw(7)
+
+    def release(self) -> None:
+        FakeCapture.released += 1
+
+
+@pytest.fixture
+def fake_camera(monkeypatch) -> None:
+    monkeypatch.setattr(connections.cv2, "VideoCapture", FakeCapture)
+    monkeypatch.setattr(FakeCapture, "released", 0)
+
+
+@pytest.mark.usefixtures("fake_camera")
+def test_a_camera_gives_its_pictures_or_none_and_is_released():
+    with camera(0)() as connection:
+        start = time.monotonic()
+        pictures = list(itertools.islice(connection.pictures, 4))
+        assert time.monotonic() - start >= connections._BREATH_S, "a camera that fails at once keeps no processor busy"
+        assert FakeCapture.released == 0
+    assert FakeCapture.released == 1
+    assert [image is not None for image in pictures] == [True, False, True, False]
+    with pytest.raises(InputError, match="none is connected under this number"), camera(1)():
+        pass
+    assert FakeCapture.released == 2
+
+
+@pytest.mark.usefixtures("fake_camera")
+@pytest.mark.parametrize(
+    ("told", "rate"),
+    [(29.97, Fraction(2997, 100)), (30000 / 1001, Fraction(30000, 1001)), *((odd, None) for odd in (0, -1, np.nan, np.inf, 9e6))],
+)
+def test_a_rate_that_a_driver_does_not_know_is_none(monkeypatch, told, rate):
+    monkeypatch.setattr(FakeCapture, "rate", told)
+    with camera(0)() as connection:
+        assert connection.rate == rate
+
+
+@pytest.mark.parametrize("number", [99, 99999999999])
+def test_a_camera_that_is_not_there_is_one_line_and_nothing_beside_it(number, capfd):
+    level = cv2.utils.logging.getLogLevel()
+    with pytest.raises(InputError, match="another") as caught, camera(number)():
+        pass
+    assert "\n" not in str(caught.value)
+    assert capfd.readouterr() == ("", "")
+    assert cv2.utils.logging.getLogLevel() == level
+
+
+def test_opencv_by_itself_is_not_silent(capfd):
+    cv2.VideoCapture(99)
+    assert capfd.readouterr().err
