@@ -5,6 +5,7 @@ import http.server
 import json
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import av
@@ -65,12 +66,28 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-def test_a_video_on_a_server_is_read_to_its_end_with_its_sound(capsys, tmp_path):
-    write_clip(Path("v.mp4"), range(20), sound="aac")
+@pytest.fixture
+def server(tmp_path) -> Iterator[str]:
+    """The address of a web server for this folder."""
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(tmp_path))) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        assert run(f"http://127.0.0.1:{server.server_port}/v.mp4") == 0
+        yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
+
+
+@pytest.mark.parametrize("local", [True, False])
+def test_a_playlist_on_a_server_cannot_name_files_of_this_machine(capsys, server, tmp_path, local):
+    write_clip(Path("v.ts"), range(20))
+    piece = (tmp_path / "v.ts").as_uri() if local else "v.ts"
+    Path("list.m3u8").write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:0.67,\n{piece}\n#EXT-X-ENDLIST\n")
+    assert run(f"{server}/list.m3u8") == (2 if local else 0)
+    (entry,) = json.loads(capsys.readouterr().out)["inputs"]
+    assert entry.get("frames") == (None if local else 20)
+
+
+def test_a_video_on_a_server_is_read_to_its_end_with_its_sound(capsys, server):
+    write_clip(Path("v.mp4"), range(20), sound="aac")
+    assert run(f"{server}/v.mp4") == 0
     (entry,) = json.loads(capsys.readouterr().out)["inputs"]
     assert entry["frames"] == 20
     with av.open(entry["outputs"][0]) as container:

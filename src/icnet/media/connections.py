@@ -21,6 +21,9 @@ OPEN_S = 3.0
 STALL_S = 4.0
 """Without a picture for so long, a connection is given up."""
 
+_READ_S = 0.5
+"""FFmpeg waits so much longer: at its own time-out it first gives what a parser held back, which would look like a picture."""
+
 _SELECT_S = 1
 """Whole seconds that OpenCV waits for a picture on Linux before it says that there is none; its own value is 10."""
 
@@ -93,7 +96,7 @@ def open_stream(url: str, *, max_pixels: int) -> InputContainer:
         InputError: the bare reason why it cannot be opened, without the address, which may hold a password.
     """
     try:
-        container = av.open(url, options=_OPTIONS, timeout=(OPEN_S, STALL_S))
+        container = av.open(url, options=_OPTIONS, timeout=(OPEN_S, STALL_S + _READ_S))
     except av.error.FFmpegError as error:  # its own text holds the address
         reason = f"no answer for {OPEN_S:g} s" if isinstance(error, av.error.ExitError) else error.strerror
         raise InputError(f"{reason}; check the address, and that its server runs") from None

@@ -21,7 +21,8 @@ from icnet.media.sources import READABLE
 _NAMING_OTHERS = frozenset({"hls", "dash", "webm_dash_manifest", "concat", "sdp", "rtsp", "rtp", "imf", "image2", "vobsub"})
 """Formats of FFmpeg whose files make it open other files or addresses."""
 
-_NETWORK = "file,crypto,data,http,https,httpproxy,tcp,tls,udp,rtp,rtsp"
+_NETWORK = "crypto,data,http,https,httpproxy,tcp,tls,udp,rtp,rtsp"
+"""Protocols for what the user allowed. A playlist on a server may not name files of this machine."""
 
 LONGEST_GAP_S = 3600.0
 """Between two frames or two pieces of sound; a longer one is a damaged time stamp."""
@@ -44,14 +45,15 @@ def open_container(name: str, *, title: str | None = None, allow_url: bool = Fal
         InputError: it cannot be read, or is a playlist.
     """
     title = title or name
-    options = {"protocol_whitelist": _NETWORK if allow_url else "file"}
-    address = name if allow_url and "://" in name else f"file:{os.path.abspath(name)}"
+    remote = allow_url and "://" in name and not os.path.exists(name)
+    address = name if remote else f"file:{os.path.abspath(name)}"
+    options = {"protocol_whitelist": _NETWORK if remote else f"file,{_NETWORK}" if allow_url else "file"}
     try:
         if not allow_url:
             options["format_whitelist"] = _self_contained()
             if sniff(Path(name)) == "playlist":
                 raise InputError(f"{title} is a playlist, which names other files or addresses: allow it with --allow-url")
-        return av.open(address, options=options, metadata_errors="replace", timeout=None if address.startswith("file:") else 10.0)
+        return av.open(address, options=options, metadata_errors="replace", timeout=10.0 if remote else None)
     except (av.error.FFmpegError, OSError) as error:
         reason = getattr(error, "strerror", None) or "FFmpeg does not know it"
         raise InputError(f"cannot read {title}: {reason}; {READABLE}") from None  # the error itself holds the address
