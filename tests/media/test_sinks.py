@@ -9,6 +9,7 @@ from PIL import Image
 
 from icnet.base.classes import PALETTE_RGB
 from icnet.base.errors import OutputError
+from icnet.media import sinks
 from icnet.media.pictures import read_image
 from icnet.media.sinks import partial_name, video_sink, write_png
 
@@ -124,6 +125,15 @@ def test_what_was_written_plays_while_the_video_is_being_written(tmp_path):
         assert not path.exists()
     assert not partial_name(path).exists()
     assert len(decoded(path)) == 50
+
+
+def test_without_fragments_what_was_written_would_not_play(tmp_path, monkeypatch):
+    monkeypatch.setattr(sinks, "_FRAGMENTS", {"movflags": "+faststart", "flush_packets": "1"})
+    with video_sink(tmp_path / "v.mp4", rate=Fraction(10)) as video:
+        for number in range(50):
+            video.write(plain(RED), number / 10)
+        with pytest.raises(av.error.InvalidDataError):
+            decoded(partial_name(tmp_path / "v.mp4"))
 
 
 def test_a_broken_video_keeps_its_beginning_under_another_name_and_the_old_one(tmp_path):
