@@ -37,7 +37,8 @@ _LONGEST_TICKS = round(3600 / _CLOCK)
 """Longest that one frame is shown; it is repeated then, because MP4 files tell the time of a frame in 31 bits."""
 
 _FRAGMENTS = {
-    "movflags": "frag_keyframe+delay_moov+default_base_moof",
+    # The index in front comes last: a player knows the length at once and can jump anywhere.
+    "movflags": "frag_keyframe+delay_moov+default_base_moof+global_sidx",
     "frag_duration": "500000",  # microseconds of video that are lost at most when the process dies
     "movie_timescale": "90000",  # in which the beginning of the first frame is told
     "flush_packets": "1",
