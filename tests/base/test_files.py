@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from icnet.base.errors import OutputError, UsageError
-from icnet.base.files import LOCK, replacing, sole_writer, write_bytes
+from icnet.base.files import _short, remove_temporaries, replacing, sole_writer, write_bytes
 
 
 def test_replaces_on_success_only(tmp_path):
@@ -110,7 +110,7 @@ def test_a_new_writer_removes_what_a_dead_one_left_and_nothing_else(tmp_path):
     for name in dead + others:
         (tmp_path / name).write_text("x")
     with sole_writer(tmp_path, ["log.csv", "best.safetensors"]):
-        assert sorted(os.listdir(tmp_path)) == sorted([LOCK, *others])
+        assert sorted(os.listdir(tmp_path)) == sorted(others)
 
 
 def test_errors_inside_the_claim_stay_what_they_are(tmp_path):
@@ -122,3 +122,26 @@ def test_a_folder_that_cannot_be_claimed(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(OutputError, match="cannot write in"), sole_writer(tmp_path / "file", ()):
         pytest.fail("a file is no folder")
+
+
+def test_names_as_long_as_the_system_allows(tmp_path):
+    path = tmp_path / ("ü" * 120 + ".coco.json")
+    for content in ("a", "b"):
+        with replacing(path) as temporary:
+            temporary.write_text(content)
+    assert path.read_text() == "b"
+    with replacing(path) as one, replacing(path.with_suffix(".txt")) as other, replacing(tmp_path / ("ü" * 121)) as third:
+        assert len({one, other, third}) == 3
+        for temporary in (one, other, third):
+            temporary.write_text("")
+    long = tmp_path / f".{_short(path.stem)}.4711.part{path.suffix}"
+    long.write_text("dead")
+    remove_temporaries([path])
+    assert not long.exists()
+
+
+@pytest.mark.parametrize(("number", "lasting"), [(errno.ENOSPC, True), (errno.ENAMETOOLONG, False), (errno.EISDIR, False)])
+def test_an_error_tells_whether_others_would_meet_it(tmp_path, number, lasting):
+    with pytest.raises(OutputError, match="cannot write") as caught, replacing(tmp_path / "x"):
+        raise OSError(number, os.strerror(number))
+    assert caught.value.lasting is lasting

@@ -147,3 +147,64 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(folder, kind):
             assert cv2.imread(str(path), cv2.IMREAD_UNCHANGED) is not None
         else:
             json.loads(path.read_text())
+
+
+def test_resume_never_removes_what_it_did_not_write(folder, capsys):
+    write_clip(Path("a.mp4"), range(3))
+    Path("a").mkdir()
+    Path("a/diary.txt").write_text("mine")
+    arguments = ["segment", "a.mp4", "-o", ".", "--model", "tiny.safetensors", "--classes-only", "--resume"]
+    assert cli.run(arguments) == 2
+    assert "not empty" in capsys.readouterr().err
+    assert Path("a/diary.txt").read_text() == "mine"
+
+
+def test_a_result_that_another_input_has_replaced_is_made_again(folder):
+    options = ["-o", "out", "--model", "tiny.safetensors", "--classes-only", "--resume"]
+    for name in ("x", "y"):
+        Path(name).mkdir()
+        cv2.imwrite(f"{name}/a.png", picture(ord(name)))
+        assert cli.run(["segment", name, *options]) == 0
+    of_y = Path("out/a.png").read_bytes()
+    assert [line["input"] for line in report()] == ["y/a.png"]
+    assert cli.run(["segment", "x", *options]) == 0
+    assert Path("out/a.png").read_bytes() != of_y
+
+
+def test_a_table_that_was_lost_is_made_again(folder):
+    fill(4, 0, seed=0)
+    arguments = ["segment", "in", "-o", "out", "--model", "tiny.safetensors", "--classes-only", "--stats", "t.csv", "--resume"]
+    for _ in range(2):
+        assert cli.run(arguments) == 0
+        assert len(Path("t.csv").read_text().splitlines()) == 5
+        Path("t.csv").unlink()
+
+
+def test_results_in_the_folder_of_the_inputs_are_no_inputs(folder):
+    for number in range(3):
+        cv2.imwrite(f"p{number}.jpg", picture(number))
+    for more in ([], ["--resume"], ["--contact-sheet"], []):
+        assert cli.run(["segment", ".", "-o", ".", "--model", "tiny.safetensors", *more]) == 0
+        assert len(list(Path().glob("*.png"))) == 6
+
+
+def test_what_a_killed_run_left_is_removed(folder):
+    fill(2, 0, seed=0)
+    Path("out").mkdir()
+    Path("out/.000.coco.4711.part.json").write_text("half")
+    Path("out/.mine.4711.part.json").write_text("")
+    assert cli.run(["segment", "in", "-o", "out", "--model", "tiny.safetensors", "--write", "classes,coco"]) == 0
+    assert [path.name for path in Path("out").glob(".*")] == [".mine.4711.part.json"]
+
+
+def test_names_of_any_kind(folder):
+    Path("in").mkdir()
+    for name in (b"\xe9.png", "l\u00e4nge".encode() * 35 + b".png", b"-x%d.png", b"new\nline.png", b"\x1b]0;pwned.png"):
+        with open(os.path.join(b"in", name), "wb") as file:
+            file.write(cv2.imencode(".png", picture(0))[1].tobytes())
+    (Path("in") / "\x1b]0;bad.png").write_bytes(b"")
+    for more in ([], ["--resume"]):
+        with start("in", "--write", "classes,coco", "--stats", "t.csv", *more) as process:
+            assert process.wait(60) == 1
+    assert len(list(Path("out").glob("*.png"))) == 5
+    assert b"\x1b" not in Path("stderr.txt").read_bytes()

@@ -31,7 +31,7 @@ def test_no_verb_shows_the_help_as_wrong_usage(capsys):
         (["fly"], "icnet: No such command 'fly' (see `icnet --help`)\n"),
         (["segment", "x.png"], "icnet: Missing option '--output' / '-o' (see `icnet segment --help`)\n"),
         (["segment", "0", "-o", "x", "--seconds", "soon"], "icnet: Invalid value for '--seconds': "),
-        (["segment", "0", "-o", "x", "--seconds", "inf"], "icnet: Invalid value for '--seconds': inf is not a finite number"),
+        (["segment", "0", "-o", "x", "--seconds", "inf"], "icnet: Invalid value for '--seconds': Input should be less"),
         (["demo", "-o", "x", "--seconds", "inf"], "icnet: Invalid value for '--seconds': inf is not a finite number"),
         (["segment", "99999999999", "-o", "x"], "icnet: no such file or folder: 99999999999; a camera's number has"),
         (["segment", "x" * 256, "-o", "x"], "icnet: cannot look for xxx"),
@@ -101,3 +101,8 @@ def test_a_reader_that_leaves_early_is_no_error():
     os.close(write)
     assert result.stderr == b""
     assert result.returncode == 1
+
+
+def test_a_closed_stdout_is_no_crash():
+    done = subprocess.run(f"{sys.executable} -m icnet --version >&-", shell=True, stderr=subprocess.PIPE, check=False)
+    assert b"Traceback" not in done.stderr

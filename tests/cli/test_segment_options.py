@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import openvino as ov
 import pytest
+from clip_files import sound_packets, write_clip
 from PIL import Image
 from segment_runs import picture, tiny_model
 
@@ -94,6 +95,14 @@ def test_every_form_of_a_video():
     assert {feature["properties"]["frame"] for feature in features} == {0, 1, 2, 3}
     assert {feature["properties"]["time_s"] for feature in features} == {0.0, 0.1, 0.2, 0.3}
     assert len(json.loads(Path("out/v.coco.json").read_text())["images"]) == 4
+
+
+def test_the_sound_goes_into_the_overlay():
+    write_clip(Path("s.mp4"), range(10), sound="aac")
+    run("s.mp4", "--write", "colour,overlay")
+    assert [len(sound_packets(Path(f"out/{name}"))) > 0 for name in ("s.mp4", "s_colour.mp4")] == [True, False]
+    run("s.mp4", "--write", "colour")
+    assert sound_packets(Path("out/s_colour.mp4"))
 
 
 def test_only_some_classes_in_all_results():

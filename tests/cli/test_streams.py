@@ -92,3 +92,10 @@ def test_a_video_on_a_server_is_read_to_its_end_with_its_sound(capsys, server):
     assert entry["frames"] == 20
     with av.open(entry["outputs"][0]) as container:
         assert len(container.streams.audio) == 1
+
+
+def test_seconds_end_a_video_on_a_server_too(capsys, server):
+    write_clip(Path("v.mp4"), range(90), sound="aac")
+    assert run(f"{server}/v.mp4", "--seconds", "1") == 0
+    (entry,) = json.loads(capsys.readouterr().out)["inputs"]
+    assert entry["frames"] == 30

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from icnet.base.errors import InputError
 from icnet.media.content import HEAD_BYTES, picture_format, sniff
+from icnet.media.pictures import read_image
 
 PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8))
 
@@ -98,3 +100,13 @@ def test_what_is_no_readable_file_is_left_to_its_reader(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Path, "open", refuse)  # the mode of a file would not stop an administrator
     assert sniff(tmp_path / "x.png") is None
+
+
+@pytest.mark.parametrize("brand", [b"heic", b"avif", b"mif1"])
+def test_pictures_in_the_container_of_videos_are_no_videos(tmp_path, brand):
+    (tmp_path / "x").write_bytes(b"\0\0\0\x1cftyp" + brand + bytes(100))
+    assert sniff(tmp_path / "x") == "picture"
+    with pytest.raises(InputError, match="expected a PNG, JPEG, WebP, BMP or TIFF picture"):
+        read_image(tmp_path / "x")
+    (tmp_path / "x").write_bytes(b"\0\0\0\x1cftypisom" + bytes(100))
+    assert sniff(tmp_path / "x") is None

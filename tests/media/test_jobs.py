@@ -19,8 +19,9 @@ def tree(tmp_path, monkeypatch) -> None:
         Path(name).write_bytes(b"")
 
 
-def outputs(*inputs: str, forms: tuple[Form, ...] = (), resume: bool = False) -> list[list[str]]:
-    return [[path.as_posix() for path in job.outputs] for job in plan(expand(list(inputs)), OUT, forms=forms, resume=resume)]
+def outputs(*inputs: str, forms: tuple[Form, ...] = (), replaced: tuple[str, ...] = ()) -> list[list[str]]:
+    jobs = plan(expand(list(inputs)), OUT, forms=forms, replaced=replaced)
+    return [[path.as_posix() for path in job.outputs] for job in jobs]
 
 
 def test_names_follow_the_stem_and_the_folders_below_the_input():
@@ -113,13 +114,34 @@ def test_the_output_must_be_a_folder_and_class_maps_do_not_mix():
     (OUT / "clip" / "000009.png").write_bytes(b"")
     with pytest.raises(UsageError, match="not empty"):
         outputs("clip.mp4", forms=("classes",))
-    assert outputs("clip.mp4", forms=("classes",), resume=True) == [["out/clip"]]
+    assert outputs("clip.mp4", forms=("classes",), replaced=("out/clip",)) == [["out/clip"]]
+    (OUT / "clip" / "diary.txt").write_bytes(b"")
+    with pytest.raises(UsageError, match="not empty"):
+        outputs("clip.mp4", forms=("classes",), replaced=("out/clip",))
+
+
+def test_a_folder_of_the_user_is_not_taken_for_one_of_ours():
+    (OUT / "clip.partial").mkdir(parents=True)
+    (OUT / "clip.partial" / "000000.png").write_bytes(b"")
+    assert outputs("clip.mp4", forms=("classes",)) == [["out/clip"]], "a killed run leaves such"
+    (OUT / "clip.partial" / "diary.txt").write_bytes(b"")
+    with pytest.raises(UsageError, match=r"clip\.partial holds something else than the pictures of a video"):
+        outputs("clip.mp4", forms=("classes",))
+
+
+def test_names_of_unfinished_videos_are_taken():
+    for name in ("b/d.partial.mp4", "b/d.webm"):
+        Path(name).write_bytes(b"")
+    assert sorted(outputs("b/d.partial.mp4", "b/d.webm")) == [["out/d.partial.mp4.mp4"], ["out/d.webm.mp4"]]
 
 
 def test_a_recording_is_never_overwritten():
     camera = [Source("0", "camera")]
     assert plan(camera, OUT)[0].paths["overlay"] == OUT / "camera0.mp4"
     OUT.mkdir()
+    (OUT / "camera0.partial.mp4").write_bytes(b"")
+    assert plan(camera, OUT)[0].paths["overlay"] == OUT / "camera0-2.mp4", "of a run that was killed"
+    (OUT / "camera0.partial.mp4").unlink()
     (OUT / "camera0.mp4").write_bytes(b"")
     assert plan(camera, OUT)[0].paths["overlay"] == OUT / "camera0-2.mp4"
 
@@ -136,3 +158,8 @@ def test_a_stream_is_named_after_its_address_and_stays_in_the_folder(address, st
     (job,) = plan([Source(address, "stream")], OUT)
     assert job.outputs == [OUT / f"{stem}.mp4"]
     assert "secret" not in str(job.outputs)
+
+
+def test_two_channels_of_one_recorder():
+    jobs = plan([Source(f"http://10.0.0.7/live?channel={number}", "stream") for number in (1, 2)], OUT)
+    assert [job.paths["overlay"].name for job in jobs] == ["10.0.0.7-live.mp4", "10.0.0.7-live-2.mp4"]

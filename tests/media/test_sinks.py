@@ -127,6 +127,14 @@ def test_what_was_written_plays_while_the_video_is_being_written(tmp_path):
     assert len(decoded(path)) == 50
 
 
+def test_names_are_paths_and_never_protocols_for_writing_either(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for path in (Path("run:1", "a.mp4"), Path("a:b.mp4"), Path("v%03d.mp4")):
+        with video_sink(path, rate=Fraction(10)) as video:
+            video.write(plain(RED), 0)
+        assert path.is_file()
+
+
 def test_without_fragments_what_was_written_would_not_play(tmp_path, monkeypatch):
     monkeypatch.setattr(sinks, "_FRAGMENTS", {"movflags": "+faststart", "flush_packets": "1"})
     with video_sink(tmp_path / "v.mp4", rate=Fraction(10)) as video:

@@ -1,7 +1,9 @@
+import os
 import struct
 from fractions import Fraction
 
 import av
+import cv2
 import numpy as np
 import pytest
 from clip_files import picture, write_clip
@@ -118,7 +120,7 @@ def test_sound_without_pictures_is_no_video(tmp_path):
 
 def test_large_frames_are_refused_unread(tmp_path):
     write_clip(tmp_path / "v.mp4", [0], size_hw=(480, 640))
-    with pytest.raises(InputError, match=r"640x480, 0\.307 megapixels, more than the 0\.3 allowed: raise --max-megapixels"):
+    with pytest.raises(InputError, match=r"0\.3 megapixels \(640x480\), more than the 0\.3 allowed: raise --max-megapixels"):
         Video(str(tmp_path / "v.mp4"), max_pixels=300_000)
     with Video(str(tmp_path / "v.mp4"), max_pixels=480 * 640) as video:
         assert len(list(video)) == 1
@@ -165,3 +167,18 @@ def test_names_are_paths_and_never_protocols(tmp_path, monkeypatch, name):
         assert len(list(video)) == 3
     with pytest.raises(InputError, match="cannot read http"):
         open_container("http://127.0.0.1:9/v.mp4")
+
+
+def test_a_pipe_or_folder_is_no_video(tmp_path):
+    os.mkfifo(tmp_path / "p.mp4")
+    (tmp_path / "f.mp4").mkdir()
+    for name in ("p.mp4", "f.mp4"):
+        with pytest.raises(InputError, match="it is no file"):
+            Video(str(tmp_path / name))
+
+
+def test_pictures_of_other_kinds_are_no_videos(tmp_path):
+    image = cv2.imencode(".ppm", picture(0))[1].tobytes()
+    (tmp_path / "x.ppm").write_bytes(image)
+    with pytest.raises(InputError, match="cannot read"):
+        Video(str(tmp_path / "x.ppm"))

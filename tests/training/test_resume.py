@@ -16,7 +16,7 @@ from resumable import CHECKPOINTS, DENSE, EPOCH_ENDS, FIRST_BEST, LOSSES, PARTS,
 from safetensors import safe_open
 
 from icnet.base.errors import UsageError
-from icnet.base.files import LOCK, sole_writer
+from icnet.base.files import sole_writer
 from icnet.training.trainer import Trainer
 from tiny_network import Blocks
 
@@ -158,4 +158,4 @@ def test_two_runs_in_one_folder_at_once_are_refused(tmp_path):
     trainer = Trainer(resumable.SPEC, resumable.RECIPE, Blocks(2), Blocks(1), tmp_path)
     with sole_writer(tmp_path, ()), pytest.raises(UsageError, match="another process is at work"):
         trainer.run()
-    assert list(tmp_path.iterdir()) == [tmp_path / LOCK]
+    assert list(tmp_path.iterdir()) == []

@@ -14,7 +14,15 @@ class InputError(IcnetError):
 
 
 class OutputError(IcnetError):
-    """A result cannot be written."""
+    """A result cannot be written.
+
+    Attributes:
+        lasting: other results could not be written either, because the disk is full, broken or read-only.
+    """
+
+    def __init__(self, text: str, *, lasting: bool = True) -> None:
+        super().__init__(text)
+        self.lasting = lasting
 
 
 class DataError(IcnetError):

@@ -1,6 +1,9 @@
 """Writing without half-written results: a temporary name in the same folder, then a rename; and one writer per folder."""
 
+import errno
+import hashlib
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -11,8 +14,19 @@ from icnet.base.errors import OutputError, UsageError
 if sys.platform != "win32":
     import fcntl
 
-LOCK = ".lock"
-"""Name of the file by which `sole_writer` claims a folder."""
+_LASTING = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENODEV, errno.ENXIO})
+
+_TEMPORARY = re.compile(r"\.(?P<stem>.+)\.\d+\.part(?P<suffix>\.[^.]*)?", re.DOTALL)
+
+_LONGEST_STEM = 40
+"""Characters of a temporary name's stem: what the system allows for a name may be used up by the result's own."""
+
+
+def cannot_write(path: Path, error: OSError) -> OutputError:
+    """The line for a result that the system does not take."""
+    reason = error.strerror or error
+    lasting = error.errno is None or error.errno in _LASTING
+    return OutputError(f"cannot write {path}: {reason}; choose another place or free some space", lasting=lasting)
 
 
 @contextmanager
@@ -30,7 +44,7 @@ def replacing(path: Path, *, temporary: Path | None = None, durable: bool = Fals
     Raises:
         OutputError: the folder or the file cannot be written.
     """
-    part = temporary or path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    part = temporary or path.with_name(f".{_short(path.stem)}.{os.getpid()}.part{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield part
@@ -41,11 +55,15 @@ def replacing(path: Path, *, temporary: Path | None = None, durable: bool = Fals
             with suppress(OSError):  # Windows and some network drives cannot; the file is in place all the same
                 _sync(path.parent)
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}; choose another place or free some space") from error
+        raise cannot_write(path, error) from error
     finally:
         if temporary is None:
             with suppress(OSError):  # the error above says more than a second one
                 part.unlink(missing_ok=True)
+
+
+def _short(stem: str) -> str:
+    return stem if len(stem) <= _LONGEST_STEM else f"{stem[:_LONGEST_STEM]}-{hashlib.sha256(os.fsencode(stem)).hexdigest()[:12]}"
 
 
 def _sync(path: Path) -> None:
@@ -83,25 +101,35 @@ def sole_writer(folder: Path, names: Iterable[str]) -> Iterator[None]:
         UsageError: another process is at work in the folder.
         OutputError: the folder cannot be written.
     """
+    descriptor = None
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / LOCK).open("a")
-    except OSError as error:
-        raise OutputError(f"cannot write in {folder}: {error.strerror or error}; choose another folder") from error
-    with lock:
         if sys.platform != "win32":
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise UsageError(f"another process is at work in {folder}: wait for it, or choose another folder") from error
-        _remove_temporaries(folder, names)
+            descriptor = os.open(folder, os.O_RDONLY)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        assert descriptor is not None
+        os.close(descriptor)
+        raise UsageError(f"another process is at work in {folder}: wait for it, or choose another folder") from error
+    except OSError as error:
+        if descriptor is None:
+            raise OutputError(f"cannot write in {folder}: {error.strerror or error}; choose another folder") from error
+    try:  # also where the file system, such as that of some networks, has no such locks
+        remove_temporaries(folder / name for name in names)
         yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
 
 
-def _remove_temporaries(folder: Path, names: Iterable[str]) -> None:
-    """Remove what `replacing` left for these names in processes that were killed."""
-    for name in map(Path, names):
-        for path in folder.glob(f".{name.stem}.*.part{name.suffix}"):
-            if path.name.split(".")[-3].isdigit():
-                with suppress(OSError):  # it only takes room
+def remove_temporaries(paths: Iterable[Path]) -> None:
+    """Remove what `replacing` left for these results in processes that were killed; nobody else may be writing them."""
+    wanted: dict[Path, set[tuple[str, str]]] = {}
+    for path in paths:
+        wanted.setdefault(path.parent, set()).add((_short(path.stem), path.suffix))
+    for folder, results in wanted.items():
+        with suppress(OSError):  # it only takes room
+            for path in folder.iterdir():
+                match = _TEMPORARY.fullmatch(path.name)
+                if match and (match["stem"], match["suffix"] or "") in results:
                     path.unlink()

@@ -57,7 +57,8 @@ def run(arguments: list[str] | None = None) -> int:
     """
     try:
         code = app(arguments, prog_name="icnet", standalone_mode=False)
-        sys.stdout.flush()  # here, where a closed pipe is still handled
+        if sys.stdout is not None:  # closed by whoever started us
+            sys.stdout.flush()  # here, where a closed pipe is still handled
         return code if isinstance(code, int) else 0
     except BrokenPipeError:  # the reader, `head` for one, has seen enough
         _drop_unwritable()
@@ -85,7 +86,8 @@ def run(arguments: list[str] | None = None) -> int:
 def _drop_unwritable() -> None:
     """Let what stdout does not take vanish: Python flushes again at exit, and that must not complain."""
     try:
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

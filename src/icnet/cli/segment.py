@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import threading
 from contextlib import closing
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from icnet import __version__
 from icnet.base.spec import DEFAULT_MODEL
 from icnet.cli.terminal import complain, emit, finite, interrupt_sets, progress, say
 
@@ -44,7 +46,10 @@ def segment(
     ] = None,
     classes_only: Annotated[bool, typer.Option("--classes-only", help="The same as --write classes.")] = False,
     only: Annotated[
-        str | None, typer.Option(metavar="CLASS,...", help="Show only these classes, such as Road,Pavement, in all results.")
+        str | None,
+        typer.Option(
+            metavar="CLASS,...", help="Show only these classes, such as Road,Pavement; in class maps all others become Unlabeled."
+        ),
     ] = None,
     palette: Annotated[
         Path | None, typer.Option(metavar="FILE", help='Other colours: a JSON object such as {"Road": "#804080"}.')
@@ -73,7 +78,8 @@ def segment(
         bool, typer.Option("--allow-url", help="Open rtsp:// and http:// addresses, and playlists, which may name any address.")
     ] = False,
     seconds: Annotated[
-        float | None, typer.Option(min=0.1, callback=finite, help="Stop a camera after this time; otherwise Ctrl-C stops it.")
+        float | None,
+        typer.Option(min=0.1, max=1e8, callback=finite, help="Stop a camera after this time; otherwise Ctrl-C stops it."),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where an earlier run with these options ended; what is done stays.")
@@ -98,6 +104,7 @@ def segment(
     from icnet.media.batch import BatchOptions
     from icnet.media.jobs import plan
     from icnet.media.process import ProcessOptions
+    from icnet.media.report import earlier_entries, written
     from icnet.media.sources import expand
     from icnet.media.style import read_style
     from icnet.media.table import check_name
@@ -122,7 +129,9 @@ def segment(
         notify=complain,
     )
     regions = None if zones is None else read_zones(zones)
-    jobs = plan(expand(inputs, skip=output, allow_url=allow_url), output, forms=forms, resume=resume)
+    sources = expand(inputs, skip=output, written=written(output), allow_url=allow_url)
+    earlier = {path for entry in earlier_entries(output) for path in entry.get("outputs", [])} if resume else set()
+    jobs = plan(sources, output, forms=forms, replaced=earlier)
     _check(jobs, options, contact_sheet=contact_sheet)
     live = any(job.source.is_live for job in jobs)
     segmenter = Segmenter(model, EngineOptions(streams=1 if live else 2, cache=True))
@@ -192,7 +201,8 @@ def _digest(model: str, forms: tuple[Form, ...], style: Style, *others: object) 
     """A short text that changes with anything that the results depend on."""
     from icnet.media.report import stamp
 
-    named = [model, stamp(model), forms, style.only, style.palette_rgb.tolist(), style.min_area, *others]
+    path = os.path.realpath(model) if os.path.exists(model) else model
+    named = [__version__, path, stamp(path), forms, style.only, style.palette_rgb.tolist(), style.min_area, *others]
     return hashlib.sha256(json.dumps(named, default=str).encode()).hexdigest()[:12]
 
 

@@ -18,7 +18,8 @@ _stderr = Console(stderr=True)
 
 
 def say(line: str) -> None:
-    """Print one line on stderr as it is, also while a progress bar is shown there."""
+    """Print one line on stderr, also while a progress bar is shown there; what would steer the terminal is spelled out."""
+    line = "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in line)
     with LOCK:  # a picture that is being read elsewhere may have silenced standard error for a moment
         _stderr.print(line, markup=False, highlight=False, soft_wrap=True)
 
@@ -61,7 +62,8 @@ def interrupt_sets(stop: threading.Event) -> Iterator[list[int]]:
             raise KeyboardInterrupt
         stop.set()
 
-    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) is not signal.SIG_IGN]
+    previous = {number: signal.signal(number, handle) for number in numbers}
     try:
         yield came
     finally:

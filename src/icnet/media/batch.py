@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from icnet.base.errors import IcnetError, InputError
+from icnet.base.errors import IcnetError, InputError, OutputError
+from icnet.base.files import remove_temporaries, sole_writer
 from icnet.media.jobs import Job
 from icnet.media.process import Advance, ProcessOptions, process_clip, process_images
 from icnet.media.report import Entry, Report
 from icnet.media.sheet import write_sheets
 from icnet.media.stats import Tally
-from icnet.media.table import Table
+from icnet.media.table import Table, count_rows, has_rows
 from icnet.media.zones import Zones
 from icnet.runtime.segmenter import Segmenter
 
@@ -59,29 +60,38 @@ def run_batch(
         The entry of each input when its outputs are complete.
 
     Raises:
-        OutputError: a result cannot be written.
-        UsageError: the earlier run that is to be resumed had other settings.
+        OutputError: no result can be written any more, as on a full disk.
+        UsageError: another process writes in the folder, or the earlier run that is to be resumed had other settings.
     """
+    rows = count_rows(batch.stats) if batch.stats is not None and batch.resume else None
+    zones = 0 if batch.zones is None else len(batch.zones.names)
+
+    def has_its_rows(entry: Entry) -> bool:
+        return rows is None or has_rows(rows, entry["input"], entry["frames"] * (1 + zones))
+
     finished: list[Job] = []
     with ExitStack() as stack:
-        report = stack.enter_context(Report(batch.folder, batch.settings, resume=batch.resume))
+        stack.enter_context(sole_writer(batch.folder, ()))
+        report = stack.enter_context(Report(batch.folder, batch.settings, jobs, resume=batch.resume, holds=has_its_rows))
+        remove_temporaries(path for job in jobs for path in job.outputs)
         table = None
         if batch.stats is not None:
-            table = stack.enter_context(Table(batch.stats, options.style.only, batch.zones, keep=report.done))
+            keep = {entry["input"] for entry in report.kept}
+            table = stack.enter_context(Table(batch.stats, options.style.only, batch.zones, keep=keep))
         for is_image, group in groupby(jobs, lambda job: job.source.kind == "image"):
             part = list(group)
             todo = [job for job in part if job.source.shown not in report.done]
             if is_image:
                 results = process_images(segmenter, todo, options, table=table)
             else:
-                results = _clips(segmenter, todo, options, stop, table, begin)
+                results = _clips(segmenter, todo, options, stop=stop, table=table, begin=begin)
             with closing(results):
                 for job, entry in _entries(part, results, report, table, stop):
                     if is_image and "error" not in entry:
                         finished.append(job)
                     yield entry
-    if batch.contact_sheet:
-        write_sheets(batch.folder, finished, options.style, max_pixels=options.max_pixels)
+        if batch.contact_sheet and finished and not stop.is_set():
+            write_sheets(batch.folder, finished, options.style, max_pixels=options.max_pixels)
 
 
 def describe(job: Job) -> Entry:
@@ -90,7 +100,7 @@ def describe(job: Job) -> Entry:
 
 
 def _entries(
-    jobs: list[Job], results: Iterator[tuple[Job, Tally | InputError]], report: Report, table: Table | None, stop: threading.Event
+    jobs: list[Job], results: Iterator[tuple[Job, Tally | IcnetError]], report: Report, table: Table | None, stop: threading.Event
 ) -> Iterator[tuple[Job, Entry]]:
     for job in jobs:
         if (earlier := report.done.get(job.source.shown)) is not None:
@@ -113,14 +123,19 @@ def _clips(
     segmenter: Segmenter,
     jobs: list[Job],
     options: ProcessOptions,
+    *,
     stop: threading.Event,
     table: Table | None,
     begin: Callable[[Job], Advance],
-) -> Generator[tuple[Job, Tally | InputError], None, None]:
+) -> Generator[tuple[Job, Tally | IcnetError], None, None]:
     for job in jobs:
         try:
             yield job, process_clip(segmenter, job, options, advance=begin(job), stop=stop, table=table)
         except InputError as error:
+            yield job, error
+        except OutputError as error:
+            if error.lasting:
+                raise
             yield job, error
 
 
@@ -137,8 +152,7 @@ def _outcome(job: Job, result: Tally | IcnetError) -> Entry:
     }
     if job.source.is_live:
         entry |= {"dropped": result.dropped, "drops": result.drops}
-    if result.damaged:
-        entry["damaged"] = result.damaged
+    entry |= {name: count for name, count in (("damaged", result.damaged), ("damaged_sound", result.damaged_sound)) if count}
     if result.cut:
         entry["interrupted"] = True
     return entry

@@ -14,6 +14,7 @@ import numpy as np
 from av.container import InputContainer
 
 from icnet.base.errors import InputError
+from icnet.media.pictures import check_size
 
 OPEN_S = 3.0
 """FFmpeg's time for each of the two steps of opening a stream: to connect and to find its pictures."""
@@ -30,8 +31,14 @@ _SELECT_S = 1
 _BREATH_S = 0.1
 """Pause after a camera had no picture: an unplugged one says so at once, again and again."""
 
+PROTOCOLS = "http,https,httpproxy,tls,tcp,crypto,rtp,rtsp,udp"
+"""What FFmpeg may use for an address: nothing that leads to files of this machine, whatever a playlist there says."""
+
+MOST_PIXELS = 2**31 - 1
+"""FFmpeg takes no higher limit."""
+
 _OPTIONS = {
-    "protocol_whitelist": "http,https,httpproxy,tls,tcp,crypto,rtp,rtsp,udp",  # no local files, whatever a playlist says
+    "protocol_whitelist": PROTOCOLS,
     "rtsp_transport": "tcp",
     "allowed_media_types": "video",
     "analyzeduration": "1000000",  # microseconds
@@ -106,9 +113,8 @@ def open_stream(url: str, *, max_pixels: int) -> InputContainer:
         if container.format.name == "hls" and not _has_end(container):
             raise InputError("a live playlist (HLS) comes in pieces, seconds late; give the camera's rtsp or MJPEG address")
         codec = container.streams.video[0].codec_context
-        if codec.width * codec.height > max_pixels:
-            raise InputError(f"its pictures of {codec.width}x{codec.height} pixels are larger than the {max_pixels} allowed")
-        codec.options = {"max_pixels": str(max_pixels)}  # a stream may change its size
+        check_size(codec.width, codec.height, max_pixels)
+        codec.options = {"max_pixels": str(min(max_pixels, MOST_PIXELS))}  # a stream may change its size
         codec.thread_count = 1  # more hold frames of their own, and the network needs the cores
     except InputError:
         container.close()

@@ -21,6 +21,9 @@ _SIGNATURES: tuple[tuple[bytes, PictureFormat], ...] = (
 _BMP_HEADERS = frozenset({12, 40, 52, 56, 64, 108, 124})
 """Sizes of the header that follows the first 14 bytes: `BM` alone begins many an ordinary text."""
 
+_STILL_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"mif1", b"avif"})
+"""Of pictures in the container of MP4 videos."""
+
 _PLAYLIST_BEGINNINGS = (
     b"#extm3u",  # HLS and M3U
     b"ffconcat version",
@@ -42,7 +45,8 @@ def sniff(path: Path | str) -> Literal["picture", "playlist"] | None:
     """Look into the beginning of a file.
 
     Returns:
-        "picture": of a kind that `icnet.media.pictures.read_image` reads, perhaps damaged.
+        "picture": of a kind that `icnet.media.pictures.read_image` reads, perhaps damaged; or HEIC or AVIF, which it refuses and
+            which FFmpeg would take for a video.
         "playlist": a text that makes FFmpeg open other files or addresses.
         None: anything else, which may be a video. Also what is no ordinary file or cannot be read: its reader says why.
     """
@@ -54,7 +58,8 @@ def sniff(path: Path | str) -> Literal["picture", "playlist"] | None:
             head = file.read(HEAD_BYTES)
     except OSError:
         return None
-    return "picture" if picture_format(head) else "playlist" if is_playlist(head) else None
+    still = head[4:8] == b"ftyp" and head[8:12] in _STILL_BRANDS
+    return "picture" if still or picture_format(head) else "playlist" if is_playlist(head) else None
 
 
 def picture_format(head: bytes) -> PictureFormat | None:

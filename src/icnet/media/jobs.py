@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -55,12 +55,22 @@ class Job:
         return list(self.paths.values())
 
     @property
+    def claims(self) -> list[Path]:
+        """All names that the job uses, also those of a video while it is written."""
+        return self.outputs + ([] if self.source.kind == "image" else [partial_name(path) for path in self.outputs])
+
+    @property
     def folders(self) -> list[Path]:
         """Those of the outputs that are folders."""
         return [path for form, path in self.paths.items() if self.source.kind != "image" and "." not in _OF_CLIPS[form]]
 
 
-def plan(sources: list[Source], output: Path, *, forms: Sequence[Form] = (), resume: bool = False) -> list[Job]:
+def partial_name(path: Path) -> Path:
+    """Where a result of a video lies while it is written, to be found and played if the process dies."""
+    return path.with_name(f"{path.stem}.partial{path.suffix}")
+
+
+def plan(sources: list[Source], output: Path, *, forms: Sequence[Form] = (), replaced: Collection[str] = ()) -> list[Job]:
     """Name the outputs: `<stem>.png` and `<stem>_overlay.png` of a picture, `<stem>.mp4` of a video, and so on.
 
     Folders below the argument that led to a source are kept. Where sources of different folders would then share a name, all
@@ -71,7 +81,7 @@ def plan(sources: list[Source], output: Path, *, forms: Sequence[Form] = (), res
         sources: from `icnet.media.sources.expand`.
         output: folder of the results.
         forms: what to write; class map and overlay of a picture and the overlay of a video if none is given.
-        resume: older folders of a video's class maps may be there.
+        replaced: results of an earlier run that is resumed; such folders may be there.
 
     Raises:
         UsageError: two sources would still share an output, or an output would overwrite an input or mix with older class maps.
@@ -80,13 +90,24 @@ def plan(sources: list[Source], output: Path, *, forms: Sequence[Form] = (), res
         raise UsageError(f"{output} is a file, expected a folder for the results: choose another -o")
     jobs = _named(sources, output, forms)
     inputs = {os.path.realpath(source.name): source.name for source in sources if not source.is_live}
-    for path in (path for job in jobs for path in job.outputs):
+    for path in (path for job in jobs for path in job.claims):
         if (name := inputs.get(os.path.realpath(path))) is not None:
             raise UsageError(f"{path} would overwrite the input {name}: choose another folder with -o")
-    for folder in (folder for job in jobs for folder in job.folders if not resume):
-        if folder.is_dir() and any(folder.iterdir()):
+    for folder in (folder for job in jobs for folder in job.folders):
+        if not (_is_empty(folder) or (str(folder) in replaced and _holds_frames_only(folder))):
             raise UsageError(f"the folder {folder} for the pictures of a video is not empty: remove it, or choose another -o")
+        if not _holds_frames_only(partial := partial_name(folder)):
+            raise UsageError(f"{partial} holds something else than the pictures of a video: rename it, or choose another -o")
     return jobs
+
+
+def _is_empty(folder: Path) -> bool:
+    return not folder.is_dir() or not any(folder.iterdir())
+
+
+def _holds_frames_only(folder: Path) -> bool:
+    """Whether nothing would be lost but what a run wrote, or nothing is there."""
+    return not folder.is_dir() or all(re.fullmatch(r"\d{6,}\.png", path.name) for path in folder.iterdir())
 
 
 def _named(sources: list[Source], output: Path, forms: Sequence[Form]) -> list[Job]:
@@ -94,7 +115,10 @@ def _named(sources: list[Source], output: Path, forms: Sequence[Form]) -> list[J
     root: Path | None = None
     suffixed: set[Source] = set()
     while True:
-        jobs = [_job(source, _stem(source, root or source.root, output, source in suffixed), forms) for source in sources]
+        jobs: list[Job] = []
+        for source in sources:
+            stem = _stem(source, root or source.root, output, source in suffixed)
+            jobs.append(_job(source, _unused(stem, jobs) if source.is_live else stem, forms))
         clashes = list(_clashes(jobs))
         if not clashes:
             return jobs
@@ -117,9 +141,9 @@ def _folder(job: Job) -> str:
 def _stem(source: Source, root: Path, output: Path, suffixed: bool) -> Path:
     """Path of the outputs without their suffix; that of the source stays if `suffixed`."""
     if source.kind == "camera":
-        return _unused(output / f"camera{source.name}")
+        return output / f"camera{source.name}"
     if source.kind == "stream":
-        return _unused(output / _stream_stem(source.shown))
+        return output / _stream_stem(source.shown)
     relative = Path(os.path.relpath(os.path.abspath(source.name), os.path.abspath(root)))
     return output / (relative if suffixed else relative.with_name(relative.stem))
 
@@ -130,13 +154,18 @@ def _stream_stem(address: str) -> str:
     return re.sub(r"[^A-Za-z0-9.-]+", "-", f"{parts.hostname or 'stream'}{parts.path}").strip("-.")[:80]
 
 
-def _unused(stem: Path) -> Path:
-    """`stem`, or `stem-2` and so on: a recording cannot be repeated, so an older one is kept."""
+def _unused(stem: Path, jobs: Sequence[Job]) -> Path:
+    """`stem`, or `stem-2` and so on: a recording cannot be repeated, so an older one is kept, finished or not."""
+    taken = {path for job in jobs for path in job.outputs}
     candidate, number = stem, 1
-    while any(_suffixed(candidate, ending).exists() for ending in _OF_CLIPS.values()):
+    while any(path in taken or path.exists() or partial_name(path).exists() for path in _every_name(candidate)):
         number += 1
         candidate = stem.with_name(f"{stem.name}-{number}")
     return candidate
+
+
+def _every_name(stem: Path) -> list[Path]:
+    return [_suffixed(stem, ending) for ending in _OF_CLIPS.values()]
 
 
 def _suffixed(stem: Path, ending: str) -> Path:
@@ -160,12 +189,12 @@ def _clashes(jobs: list[Job]) -> Iterator[tuple[Job, Job, Path]]:
     """Every two jobs that would write the same file, or one into the folder of the other."""
     owners: dict[str, Job] = {}
     for job in jobs:
-        for path in job.outputs:
+        for path in job.claims:
             first = owners.setdefault(os.path.normcase(path), job)
             if first is not job:
                 yield first, job, path
     for job in jobs:
-        for path in job.outputs:
+        for path in job.claims:
             for parent in path.parents:
                 owner = owners.get(os.path.normcase(parent))
                 if owner is not None:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from icnet.base.errors import OutputError
-from icnet.media.jobs import Form, Job
-from icnet.media.sinks import VideoWriter, partial_name, video_sink, write_png
+from icnet.base.files import cannot_write
+from icnet.media.jobs import Form, Job, partial_name
+from icnet.media.sinks import VideoWriter, video_sink, write_png
 from icnet.media.sound import Sound
 from icnet.media.style import Style
 from icnet.media.vectors import CocoWriter, FrameInfo, GeoJsonWriter
@@ -63,17 +63,18 @@ def write_picture(job: Job, segmentation: Segmentation, style: Style) -> None:
 class ClipWriter:
     """The results of a clip that is being segmented; made by `clip_outputs`."""
 
-    def __init__(self, job: Job, style: Style, rate: Fraction, sound: Sound | None, stack: ExitStack) -> None:
+    def __init__(self, job: Job, style: Style, *, rate: Fraction, sound: Sound | None, stack: ExitStack) -> None:
         self._job, self._style = job, style
         self._videos: dict[Form, VideoWriter] = {}
         self._folders: dict[Form, Path] = {}
         self._documents: list[GeoJsonWriter | CocoWriter] = []
+        loud = "overlay" if "overlay" in job.paths else "colour"  # the sound can be read once
         for form, path in job.paths.items():
             if path in job.folders:
                 self._folders[form] = stack.enter_context(_folder(path))
             elif path.suffix == ".mp4":
-                # Sound goes into one file only: it can be read once.
-                self._videos[form] = stack.enter_context(video_sink(path, rate=rate, sound=None if self._videos else sound))
+                heard = sound if form == loud else None
+                self._videos[form] = stack.enter_context(video_sink(path, rate=rate, sound=heard))
             else:
                 self._documents.append(_document(form, path, style))
                 stack.enter_context(self._documents[-1])
@@ -114,7 +115,7 @@ def clip_outputs(job: Job, style: Style, *, rate: Fraction, sound: Sound | None)
         OutputError: a result cannot be written.
     """
     with ExitStack() as stack:
-        yield ClipWriter(job, style, rate, sound, stack)
+        yield ClipWriter(job, style, rate=rate, sound=sound, stack=stack)
 
 
 def _write(form: Form, path: Path, picture: np.ndarray, style: Style) -> None:
@@ -139,7 +140,7 @@ def _folder(path: Path) -> Iterator[Path]:
             shutil.rmtree(path)
         os.replace(partial, path)
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}; choose another place or free some space") from error
+        raise cannot_write(path, error) from error
     finally:
         if partial.is_dir() and not any(partial.iterdir()):
             partial.rmdir()

@@ -51,6 +51,19 @@ _STRIP_PIXELS = 1 << 20
 """So many pixels are converted at a time: Pillow's own export of a whole picture would take twice its memory."""
 
 
+def check_size(width: int, height: int, max_pixels: int) -> None:
+    """Refuse what is too large.
+
+    Raises:
+        InputError: more than `max_pixels`; the bare reason, without the name of the file.
+    """
+    if width * height > max_pixels:
+        raise InputError(
+            f"it has {width * height / 1e6:.1f} megapixels ({width}x{height}), more than the {max_pixels / 1e6:g} allowed: "
+            "raise --max-megapixels"
+        )
+
+
 def read_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Read a picture by its content, whatever its suffix; the orientation that a camera noted (EXIF) is applied.
 
@@ -109,10 +122,10 @@ def _decoded(file: BinaryIO, max_pixels: int) -> np.ndarray:
     if name is None:
         raise InputError(f"{'it is no picture that can be read' if head else 'the file is empty'}; {_EXPECTED}")
     if name == "WebP":
-        _check_size(*_webp_size(head), max_pixels)  # its decoder takes memory when it is opened
+        check_size(*_webp_size(head), max_pixels)  # its decoder takes memory when it is opened
     file.seek(0)
     image = _READERS[name](file)
-    _check_size(*image.size, max_pixels)
+    check_size(*image.size, max_pixels)
     _check_pixels(image)
     if isinstance(image, PngImageFile):
         image.verify()  # the checksums, which load() does not look at
@@ -122,14 +135,6 @@ def _decoded(file: BinaryIO, max_pixels: int) -> np.ndarray:
     upright = _upright(image)
     del image  # it holds the pixels a second time if they were turned
     return _bgr(upright)
-
-
-def _check_size(width: int, height: int, max_pixels: int) -> None:
-    if width * height > max_pixels:
-        raise InputError(
-            f"it has {width * height / 1e6:.1f} megapixels ({width}x{height}), more than the {max_pixels / 1e6:g} allowed: "
-            "raise --max-megapixels"
-        )
 
 
 def _check_pixels(image: ImageFile.ImageFile) -> None:

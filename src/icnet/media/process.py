@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from icnet.base.errors import InputError
+from icnet.base.errors import IcnetError, InputError, OutputError
 from icnet.media.ahead import Newest, ahead
 from icnet.media.clips import Frame
 from icnet.media.connections import camera, stream
@@ -76,7 +76,7 @@ class _Picture:
 
 def process_images(
     segmenter: Segmenter, jobs: Iterable[Job], options: ProcessOptions, *, table: Table | None = None
-) -> Generator[tuple[Job, Tally | InputError], None, None]:
+) -> Generator[tuple[Job, Tally | IcnetError], None, None]:
     """Segment pictures and write their outputs, in the order of `jobs`. Close the iterator when leaving early.
 
     Args:
@@ -86,17 +86,18 @@ def process_images(
         table: takes the class shares.
 
     Yields:
-        Each job when its outputs are complete, with its sums, or with the reason why its picture cannot be read.
+        Each job when its outputs are complete, with its sums, or with the reason why its picture cannot be read or its results
+        cannot be written.
 
     Raises:
-        OutputError: a result cannot be written; the jobs before are complete.
+        OutputError: no result can be written any more; the jobs before are complete.
     """
     jobs = list(jobs)
     sure = any("confidence" in job.paths for job in jobs)
     with ExitStack() as stack:
         read = (_Picture.read(job, options.max_pixels) for job in jobs)
         pictures = stack.enter_context(closing(ahead(read, _DEPTH)))
-        segmented = _segmented(segmenter, pictures, lambda picture: picture.image, options, sure)
+        segmented = _segmented(segmenter, pictures, lambda picture: picture.image, options, confidence=sure)
         ready = stack.enter_context(closing(ahead(segmented, _DEPTH)))
         start = time.perf_counter()
         for picture, segmentation in ready:
@@ -104,7 +105,13 @@ def process_images(
                 assert picture.error is not None, "a picture without error was segmented"
                 yield picture.job, picture.error
                 continue
-            write_picture(picture.job, segmentation, options.style)
+            try:
+                write_picture(picture.job, segmentation, options.style)
+            except OutputError as error:
+                if error.lasting:
+                    raise
+                yield picture.job, error
+                continue
             if table is not None:
                 table.add(picture.job.source.name, 0, None, segmentation)
             end = time.perf_counter()
@@ -151,6 +158,7 @@ def process_clip(
         segmented = _segmented_clip(segmenter, clip, newest, job, options)
         drawn = _drawn(segmented, list(job.paths), options.style)
         frames = stack.enter_context(closing(ahead(drawn, _DEPTH)))
+        limit = options.seconds if job.source.kind == "stream" and newest is None else None
         sound = (
             stack.enter_context(Sound(job.source.name, title=job.source.shown, allow_url=options.allow_url))
             if isinstance(clip, Video)
@@ -159,6 +167,9 @@ def process_clip(
         with clip_outputs(job, options.style, rate=clip.rate, sound=sound) as outputs:
             start = time.perf_counter()
             for frame, segmentation, pictures in frames:
+                if limit is not None and frame.time_s >= limit:
+                    outputs.cut()
+                    break
                 outputs.write(tally.frames, frame.time_s, segmentation, pictures)
                 if table is not None:
                     table.add(job.source.shown, tally.frames, frame.time_s, segmentation)
@@ -174,7 +185,10 @@ def process_clip(
                 raise InputError(f"{job.source.kind} {job.source.shown} gave no frame before it was stopped: let it run longer")
         tally.dropped = newest.dropped if newest else 0
         tally.drops = clip.drops if isinstance(clip, Live) else 0
-        tally.damaged = clip.damaged if isinstance(clip, Video) else 0
+        if isinstance(clip, Video):
+            tally.damaged, tally.damaged_sound = clip.damaged, sound.damaged if sound is not None else 0
+            if clip.broke is not None:
+                options.notify(f"{job.source.shown} breaks off after {tally.frames} frames: {clip.broke}")
     return tally
 
 
@@ -199,7 +213,9 @@ def _segmented_clip(
     if newest is None:
         with (
             closing(ahead(clip, _DEPTH)) as frames,
-            closing(_segmented(segmenter, frames, lambda frame: frame.image, options, sure, smoother)) as segmented,
+            closing(
+                _segmented(segmenter, frames, lambda frame: frame.image, options, confidence=sure, smoother=smoother)
+            ) as segmented,
         ):
             yield from segmented
         return
@@ -215,6 +231,7 @@ def _segmented(
     items: Iterable[T],
     image: Callable[[T], np.ndarray | None],
     options: ProcessOptions,
+    *,
     confidence: bool,
     smoother: Smoother | None = None,
 ) -> Generator[tuple[T, Segmentation | None], None, None]:

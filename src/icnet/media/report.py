@@ -2,16 +2,14 @@
 
 import json
 import os
-import sys
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
-from icnet.base.errors import OutputError, UsageError
-from icnet.base.files import replacing
-
-if sys.platform != "win32":
-    import fcntl
+from icnet.base.errors import UsageError
+from icnet.base.files import cannot_write, replacing
+from icnet.media.jobs import Job
 
 NAME = "report.jsonl"
 """Name of the report in the folder of the results."""
@@ -29,44 +27,73 @@ def stamp(name: str) -> Entry:
     return {"bytes": status.st_size, "mtime_ns": status.st_mtime_ns}
 
 
-class Report:
-    """A report that is being written. Use it in a `with` statement.
+def earlier_entries(folder: Path) -> list[Entry]:
+    """The lines of the report in a folder of results; none if there is no report.
 
-    Every line is on its way to the disk before the next input is begun, so a run that was killed can be taken up again.
+    Raises:
+        UsageError: it cannot be read.
+    """
+    path = folder / NAME
+    try:
+        lines = path.read_bytes().splitlines() if path.is_file() else []
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror or error}; remove it, or choose another -o") from error
+    entries = []
+    for line in lines:
+        try:
+            entry = json.loads(line)
+        except ValueError:  # the line that a killed process was writing
+            continue
+        if isinstance(entry, dict) and isinstance(entry.get("input"), str) and isinstance(entry.get("outputs", []), list):
+            entries.append(entry)
+    return entries
+
+
+def written(folder: Path) -> set[str]:
+    """Real paths of what earlier runs wrote into a folder, as far as its report tells."""
+    paths = [path for entry in earlier_entries(folder) for path in entry.get("outputs", [])]
+    sheets = folder.glob("contact-sheet*.jpg") if paths else ()
+    return {os.path.realpath(path) for path in (*map(str, paths), *sheets)}
+
+
+class Report:
+    """A report that is being written. Use it in a `with` statement, and `icnet.base.files.sole_writer` around that.
+
+    Every line is on its way to the disk before the next input is begun, so a run that was killed can be taken up again. An
+    older report stays until there is a line to write.
 
     Attributes:
-        done: input name to its entry of the earlier run, for those inputs that need not be segmented again.
+        done: name of each input that need not be segmented again, and its entry of the earlier run.
+        kept: all entries of earlier runs that stay: these, and those of inputs that are not in this run.
     """
 
-    def __init__(self, folder: Path, settings: str, *, resume: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: str,
+        jobs: Sequence[Job],
+        *,
+        resume: bool = False,
+        holds: Callable[[Entry], bool] | None = None,
+    ) -> None:
         """Begin a report, or go on with one.
 
         Args:
             folder: of the results.
             settings: identifies what the results depend on.
-            resume: keep the entries whose inputs have not changed and whose outputs are there, if there is an earlier report.
+            jobs: of this run.
+            resume: keep what an earlier report tells, as far as the inputs have not changed and the outputs are there.
+            holds: tells whether an entry of an input of this run still holds in other respects.
 
         Raises:
-            UsageError: the earlier run had other settings, or another process writes in the folder.
-            OutputError: it cannot be written.
+            UsageError: the earlier run had other settings, or its report cannot be read.
         """
         self._path, self._settings = folder / NAME, settings
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._file = self._path.open("a", encoding="utf-8")
-        except OSError as error:
-            raise self._refused(error) from error
-        try:
-            self._claim()
-            self.done = self._earlier() if resume else {}
-            with replacing(self._path) as temporary:  # cuts a torn last line off, too
-                temporary.write_text("".join(_line(entry) for entry in self.done.values()), encoding="utf-8")
-            self._file.close()
-            self._file = self._path.open("a", encoding="utf-8")
-            self._claim()
-        except BaseException:
-            self._file.close()
-            raise
+        self._file: TextIO | None = None
+        self.done: dict[str, Entry] = {}
+        self.kept: list[Entry] = []
+        if resume:
+            self._look_back(jobs, holds or (lambda entry: True))
 
     def __enter__(self) -> "Report":
         return self
@@ -74,7 +101,8 @@ class Report:
     def __exit__(self, *_: object) -> None:
         """Close the file."""
         with suppress(OSError):  # `add` has told
-            self._file.close()
+            if self._file is not None:
+                self._file.close()
 
     def add(self, entry: Entry) -> None:
         """Append a line.
@@ -83,47 +111,39 @@ class Report:
             OutputError: it cannot be written.
         """
         try:
+            if self._file is None:
+                with replacing(self._path) as temporary:
+                    temporary.write_text("".join(map(_line, self.kept)), encoding="utf-8")
+                self._file = self._path.open("a", encoding="utf-8")
             self._file.write(_line(entry | {"settings": self._settings} | stamp(entry["input"])))
             self._file.flush()
         except OSError as error:
-            raise self._refused(error) from error
+            raise cannot_write(self._path, error) from error
 
-    def _claim(self) -> None:
-        """Keep other processes from writing the same report; the system lifts this however the process ends."""
-        if sys.platform != "win32":
-            try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise UsageError(
-                    f"another process writes its results in {self._path.parent}: wait for it, or choose another -o"
-                ) from error
-
-    def _earlier(self) -> dict[str, Entry]:
-        entries: dict[str, Entry] = {}
-        for line in self._path.read_bytes().splitlines():
-            try:
-                entry = json.loads(line)
-            except ValueError:  # the line that a killed process was writing
-                continue
-            if isinstance(entry, dict) and isinstance(entry.get("input"), str):
-                entries[entry["input"]] = entry
-        if any(entry.get("settings") != self._settings for entry in entries.values()):
+    def _look_back(self, jobs: Sequence[Job], holds: Callable[[Entry], bool]) -> None:
+        entries = earlier_entries(self._path.parent)
+        if any(entry.get("settings") != self._settings for entry in entries):
             raise UsageError(
                 f"the run that wrote {self._path} had another model or other options: repeat them, or leave --resume out"
             )
-        return {name: entry for name, entry in entries.items() if _holds(entry)}
-
-    def _refused(self, error: OSError) -> OutputError:
-        return OutputError(f"cannot write {self._path}: {error.strerror or error}; choose another -o or free some space")
+        planned = {job.source.shown: [str(path) for path in job.outputs] for job in jobs if not job.source.is_live}
+        for entry in entries:
+            if entry.get("outputs") == planned.get(entry["input"], ()) and _is_whole(entry) and holds(entry):
+                self.done[entry["input"]] = entry
+        to_come = {path for name, paths in planned.items() if name not in self.done for path in paths}
+        for entry in entries:
+            elsewhere = entry["input"] not in planned and to_come.isdisjoint(entry.get("outputs", ()))
+            if elsewhere or self.done.get(entry["input"]) is entry:
+                self.kept.append(entry)
 
 
 def _line(entry: Entry) -> str:
     return json.dumps(entry, allow_nan=False) + "\n"
 
 
-def _holds(entry: Entry) -> bool:
+def _is_whole(entry: Entry) -> bool:
     """Whether an entry is of a file that was segmented to its end, is still the same, and has all its outputs."""
-    if "error" in entry or entry.get("interrupted") or entry.get("kind") not in ("image", "video"):
+    if "error" in entry or entry.get("interrupted"):
         return False
     same = {key: entry.get(key) for key in ("bytes", "mtime_ns")} == stamp(entry["input"])
-    return same and all(os.path.exists(path) for path in entry.get("outputs", [""]))
+    return same and all(os.path.exists(path) for path in entry["outputs"])

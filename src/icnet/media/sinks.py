@@ -1,5 +1,6 @@
 """Results on disk: PNG pictures and H.264 videos, each complete or not there at all under its name."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
@@ -15,7 +16,8 @@ from av.video.reformatter import ColorRange, Colorspace
 from PIL import Image
 
 from icnet.base.errors import OutputError
-from icnet.base.files import replacing
+from icnet.base.files import cannot_write, replacing
+from icnet.media.jobs import partial_name
 from icnet.media.sound import Sound
 
 _CLOCK = Fraction(1, 90_000)
@@ -149,11 +151,6 @@ class VideoWriter:
         return self._stream
 
 
-def partial_name(path: Path) -> Path:
-    """Where a video lies while it is written, to be found and played if the process dies."""
-    return path.with_name(f"{path.stem}.partial{path.suffix}")
-
-
 @contextmanager
 def video_sink(path: Path, *, rate: Fraction, sound: Sound | None = None) -> Iterator[VideoWriter]:
     """Write an H.264 video (yuv420p, fragmented MP4) that browsers play from its first bytes on.
@@ -173,7 +170,7 @@ def video_sink(path: Path, *, rate: Fraction, sound: Sound | None = None) -> Ite
     writer: VideoWriter | None = None
     try:
         with replacing(path, temporary=partial):
-            container = av.open(str(partial), "w", format="mp4", options=_FRAGMENTS)
+            container = av.open(f"file:{os.path.abspath(partial)}", "w", format="mp4", options=_FRAGMENTS)
             try:
                 writer = VideoWriter(container, rate, sound if sound is not None and sound.there else None)
                 yield writer
@@ -184,14 +181,12 @@ def video_sink(path: Path, *, rate: Fraction, sound: Sound | None = None) -> Ite
                 raise
             container.close()
     except (av.error.FFmpegError, OutputError) as error:
-        reason = str(error) if isinstance(error, OutputError) else _refused(path, error)
-        kept = f"; what was written until then is in {partial}" if writer is not None and writer.begun else ""
-        raise OutputError(reason + kept) from error
+        refused = error if isinstance(error, OutputError) else cannot_write(path, OSError(error.errno, error.strerror))
+        kept = (
+            f"; what was written until then is in {partial}" if writer is not None and writer.begun and partial.exists() else ""
+        )
+        raise OutputError(f"{refused}{kept}", lasting=refused.lasting) from error
     finally:
         if writer is None or not writer.begun:
             with suppress(OSError):
                 partial.unlink(missing_ok=True)
-
-
-def _refused(path: Path, error: av.error.FFmpegError) -> str:
-    return f"cannot write {path}: {error.strerror or error}; choose another place or free some space"

@@ -8,7 +8,8 @@ from fractions import Fraction
 import av
 from av.container import OutputContainer
 
-from icnet.media.video import LONGEST_GAP_S, open_container, origin
+from icnet.media.clock import Clock
+from icnet.media.video import open_container, origin
 
 _COPIED = frozenset({"aac", "mp3", "ac3", "eac3", "opus", "flac", "alac"})
 """Codecs that an MP4 file can hold and players know; others are encoded anew."""
@@ -29,7 +30,7 @@ class Sound(contextlib.AbstractContextManager["Sound"]):
         self._container = open_container(name, title=title, allow_url=allow_url)
         best = self._container.streams.best("audio")
         self._source = best if isinstance(best, av.AudioStream) and best.codec_context is not None else None
-        self._origin = origin(self._container)
+        self._clock = Clock(origin(self._container), earliest_s=-1)
         self._packets: Iterator[tuple[float, av.Packet]] = iter(())
         self._next: tuple[float, av.Packet] | None = None
 
@@ -60,9 +61,9 @@ class Sound(contextlib.AbstractContextManager["Sound"]):
             yield self._next[1]
             self._next = next(self._packets, None)
 
-    def _read(self) -> Iterator[tuple[float, av.Packet]]:
-        """The packets with their times; what comes too early or far too late is left out, an error ends them."""
-        packets, last = self._container.demux(self._source), -1.0  # a codec may begin before its first sound
+    def _read(self) -> Iterator[av.Packet]:
+        """The packets that have a time; an error ends them."""
+        packets = self._container.demux(self._source)
         while True:
             try:
                 packet = next(packets, None)
@@ -71,21 +72,16 @@ class Sound(contextlib.AbstractContextManager["Sound"]):
                 return
             if packet is None:
                 return
-            if packet.pts is None or not packet.size:
-                continue
-            time_s = float(packet.pts * packet.time_base - self._origin)
-            if last <= time_s <= last + LONGEST_GAP_S:
-                last = time_s
-                yield time_s, packet
-            else:
-                self.damaged += 1
+            if packet.pts is not None and packet.size:
+                yield packet
 
     def _copied(self, track: av.AudioStream) -> Iterator[tuple[float, av.Packet]]:
         bare = track.codec_context.codec.canonical_name == "aac" and not track.codec_context.extradata
         last_pts: int | None = None
-        for time_s, packet in self._read():
-            data = bytes(packet)
-            pts = round(Fraction(packet.pts or 0) - self._origin / packet.time_base)
+        for packet in self._read():
+            data, base = bytes(packet), packet.time_base
+            time_s = self._clock((packet.pts or 0) * base, (packet.duration or 0) * base)
+            pts = round(time_s / base)
             if (bare and not _is_adts(data)) or (last_pts is not None and pts <= last_pts):
                 self.damaged += 1
                 continue
@@ -94,13 +90,13 @@ class Sound(contextlib.AbstractContextManager["Sound"]):
                 data = data[7 if data[1] & 1 else 9 :]  # the header of each frame, without or with its checksum
             last_pts, copy = pts, av.Packet(data)
             copy.pts = copy.dts = pts
-            copy.time_base, copy.duration, copy.stream = packet.time_base, packet.duration, track
-            yield time_s, copy
+            copy.time_base, copy.duration, copy.stream = base, packet.duration, track
+            yield float(time_s), copy
 
     def _encoded(self, track: av.AudioStream) -> Iterator[tuple[float, av.Packet]]:
         assert self._source is not None
-        last: Fraction | None = None
-        for _, packet in self._read():
+        begun = False
+        for packet in self._read():
             try:
                 frames = self._source.codec_context.decode(packet)
             except (av.error.FFmpegError, ValueError):
@@ -108,13 +104,11 @@ class Sound(contextlib.AbstractContextManager["Sound"]):
                 continue
             for frame in frames:
                 assert frame.time_base is not None
-                frame.pts = round(Fraction(frame.pts or 0) - self._origin / frame.time_base)
-                if last is not None and not last < frame.pts * frame.time_base <= last + Fraction(LONGEST_GAP_S):
-                    self.damaged += 1
-                    continue
-                last = frame.pts * frame.time_base
+                told = None if frame.pts is None else frame.pts * frame.time_base
+                frame.pts = round(self._clock(told, Fraction(frame.samples, frame.sample_rate or 1)) / frame.time_base)
+                begun = True
                 yield from _timed(track.codec_context.encode(frame), track)
-        if last is not None:
+        if begun:
             yield from _timed(track.codec_context.encode(None), track)
 
 

@@ -3,6 +3,7 @@
 import glob
 import os
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -45,6 +46,9 @@ _PASSWORD = re.compile(r"(://(?!\[)[^:]*):.*@", re.DOTALL)
 """From the first colon to the last @, unless that colon is in an IPv6 host: names and passwords of cameras hold what no
 address should, and it is better to hide too much."""
 
+_VALUE = re.compile(r"([?&][^=&]*=)[^&]*")
+"""Cameras take passwords in the query, too."""
+
 Kind = Literal["image", "video", "camera", "stream"]
 
 
@@ -60,8 +64,8 @@ class Source:
 
     @property
     def shown(self) -> str:
-        """`name` as outputs and messages may show it: the password of an address is ***."""
-        return _PASSWORD.sub(r"\1:***@", self.name) if self.kind == "stream" else self.name
+        """`name` as outputs and messages may show it: what may be secret in an address is ***."""
+        return _VALUE.sub(r"\1***", _PASSWORD.sub(r"\1:***@", self.name)) if self.kind == "stream" else self.name
 
     @property
     def is_live(self) -> bool:
@@ -69,13 +73,16 @@ class Source:
         return self.kind in ("camera", "stream")
 
 
-def expand(inputs: list[str], *, skip: Path | None = None, allow_url: bool = False) -> list[Source]:
+def expand(
+    inputs: list[str], *, skip: Path | None = None, written: Collection[str] = (), allow_url: bool = False
+) -> list[Source]:
     """Find every source behind the user's arguments.
 
     Args:
         inputs: paths of files and folders (searched recursively), patterns with `*`, `?`, `[...]` and `**`, camera numbers,
             addresses (rtsp, rtsps, http, https). What exists is a path first: beside a folder `1`, camera 1 is `01`.
         skip: a folder of results that is not searched when it lies inside an input folder or the folder of a pattern.
+        written: real paths of results of earlier runs, which no search finds either.
         allow_url: take addresses, and named files that are playlists, which name other files or addresses.
 
     Returns:
@@ -85,14 +92,15 @@ def expand(inputs: list[str], *, skip: Path | None = None, allow_url: bool = Fal
         UsageError: nothing was given, or an argument leads to no source, cannot be looked at or is not allowed.
     """
     if not inputs:
-        raise UsageError("no input: give an image, a folder, a pattern, a video or a camera number")
+        raise UsageError("no input: give an image, a folder, a pattern, a video, a camera number or an address")
     found: dict[str, Source] = {}
     for given in inputs:
         try:
             sources = _find(given, skip, allow_url)
         except OSError as error:
             raise UsageError(f"cannot look for {given}: {error.strerror or error}; give a name that can be read") from error
-        for source in sources:
+        fresh = [source for source in sources if source.name == given or os.path.realpath(source.name) not in written]
+        for source in fresh or _nothing(f"nothing but earlier results in {given}"):
             found.setdefault(_identity(source), source)
     return list(found.values())
 
@@ -184,6 +192,6 @@ def _matching(pattern: str, skip: Path | None) -> list[Source]:
         path = Path(match)
         if path.is_dir():  # "drives/*" means what is in those folders; "**" lists the files of a folder a second time
             sources += [Source(source.name, source.kind, root) for source in _in_folder(path, results)]
-        elif _is_wanted(path) and not _is_result(path, results):
+        elif _is_wanted(path) and path.is_file() and not _is_result(path, results):
             sources.append(Source(match, _kind(path), root))
     return sources

@@ -19,6 +19,8 @@ class Tally:
     """Times that a camera or stream broke off and was opened again."""
     damaged: int = 0
     """Pieces of a video that could not be decoded."""
+    damaged_sound: int = 0
+    """Pieces of its sound that were left out."""
     cut: bool = False
     """Whether a video was left before its end."""
     size_hw: tuple[int, int] | None = None

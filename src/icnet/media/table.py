@@ -2,14 +2,15 @@
 
 import csv
 import importlib.util
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from icnet.base.classes import NAMES
-from icnet.base.errors import OutputError, UsageError
-from icnet.base.files import replacing
+from icnet.base.errors import UsageError
+from icnet.base.files import cannot_write, replacing
 from icnet.media.zones import Zones
 from icnet.runtime.segmenter import Segmentation
 
@@ -29,6 +30,8 @@ def check_name(path: Path) -> None:
         raise UsageError(f"cannot write a table to {path}: its name must end in {' or '.join(SUFFIXES)}")
     if path.suffix.lower() == ".parquet" and importlib.util.find_spec("pyarrow") is None:
         raise UsageError(f"{path} needs pyarrow: pip install 'icnet[parquet]', or write a .csv")
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder, expected a file for the table: choose another name")
 
 
 class Table:
@@ -38,7 +41,7 @@ class Table:
     share of each class, which is empty where a zone lies outside the image. Rows go to `NAME.partial.csv` until the end.
     """
 
-    def __init__(self, path: Path, wanted: Sequence[int], zones: Zones | None, *, keep: Collection[str] = ()) -> None:
+    def __init__(self, path: Path, wanted: Sequence[int], zones: Zones | None = None, *, keep: Collection[str] = ()) -> None:
         """Begin a table.
 
         Args:
@@ -54,18 +57,18 @@ class Table:
         check_name(path)
         self._path, self._zones = path, zones
         self._names = [NAMES[index] for index in wanted]
-        self._partial = path.with_name(f"{path.stem}.partial.csv")
+        self._partial = _partial(path)
         columns = [*_KEYS, *self._names]
-        rows = [row for row in self._earlier() if row.get("input") in keep] if keep else []
+        names = {_text(name) for name in keep}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with replacing(self._partial) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
                 writer = csv.DictWriter(file, columns, extrasaction="ignore")
                 writer.writeheader()
-                writer.writerows(rows)
+                writer.writerows(row for row in (_earlier_rows(path) if keep else ()) if row.get("input") in names)
             self._file = self._partial.open("a", newline="", encoding="utf-8")
         except OSError as error:
-            raise self._refused(error) from error
+            raise cannot_write(path, error) from error
         self._writer = csv.writer(self._file)
 
     def __enter__(self) -> "Table":
@@ -79,18 +82,16 @@ class Table:
         """
         try:
             self._file.close()
+            if kind is None and self._path.suffix.lower() == ".csv":
+                self._partial.replace(self._path)
         except OSError as error:
             if kind is None:
-                raise self._refused(error) from error
-        if kind is not None:
-            return
-        with replacing(self._path) as temporary:
-            if self._path.suffix.lower() == ".csv":
-                self._partial.replace(temporary)
-            else:
+                raise cannot_write(self._path, error) from error
+        if kind is None and self._path.suffix.lower() == ".parquet":
+            with replacing(self._path) as temporary:
                 _to_parquet(self._partial, temporary, self._names)
-        with suppress(OSError):
-            self._partial.unlink(missing_ok=True)
+            with suppress(OSError):
+                self._partial.unlink()
 
     def add(self, name: str, frame: int, time_s: float | None, segmentation: Segmentation) -> None:
         """Append the rows of a frame.
@@ -105,9 +106,9 @@ class Table:
         try:
             for zone, of_class in shares.items():
                 values = ["" if of_class is None else round(of_class[column], _DIGITS) for column in self._names]
-                self._writer.writerow([name, frame, time, zone, *values])
+                self._writer.writerow([_text(name), frame, time, zone, *values])
         except OSError as error:
-            raise self._refused(error) from error
+            raise cannot_write(self._path, error) from error
 
     def flush(self) -> None:
         """Send the rows to the disk.
@@ -118,21 +119,42 @@ class Table:
         try:
             self._file.flush()
         except OSError as error:
-            raise self._refused(error) from error
+            raise cannot_write(self._path, error) from error
 
-    def _earlier(self) -> Iterator[dict[str, Any]]:
-        """Rows of a run that was killed, or of one that came to its end."""
-        if self._partial.is_file() or (self._path.is_file() and self._path.suffix.lower() == ".csv"):
-            with (self._partial if self._partial.is_file() else self._path).open(newline="", encoding="utf-8") as file:
+
+def count_rows(path: Path) -> Counter[str]:
+    """Rows of each input in an earlier table, finished or not; none if there is none. Names are as the table holds them."""
+    return Counter(str(row.get("input")) for row in _earlier_rows(path))
+
+
+def has_rows(rows: Counter[str], name: str, count: int) -> bool:
+    """Whether `count_rows` found all rows of an input."""
+    return rows[_text(name)] == count
+
+
+def _text(name: str) -> str:
+    """A file name that the system holds as other bytes than UTF-8, as text that can be written."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(f"{path.stem}.partial.csv")
+
+
+def _earlier_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """Rows of a run that was killed, or of one that came to its end."""
+    source = _partial(path) if _partial(path).is_file() else path
+    try:
+        if source.suffix.lower() == ".csv" and source.is_file():
+            with source.open(newline="", encoding="utf-8", errors="replace") as file:
                 yield from csv.DictReader(file)
-        elif self._path.is_file():
+        elif source.is_file():
             import pyarrow.parquet
 
-            for batch in pyarrow.parquet.ParquetFile(self._path).iter_batches():
+            for batch in pyarrow.parquet.ParquetFile(source).iter_batches():
                 yield from batch.to_pylist()
-
-    def _refused(self, error: OSError) -> OutputError:
-        return OutputError(f"cannot write {self._path}: {error.strerror or error}; choose another place or free some space")
+    except (OSError, ValueError, csv.Error) as error:
+        raise UsageError(f"cannot read the table {source} ({error}): remove it, or leave --resume out") from error
 
 
 def _to_parquet(source: Path, target: Path, names: list[str]) -> None:

@@ -14,23 +14,23 @@ from av.stream import Stream
 
 from icnet.base.errors import InputError
 from icnet.media.clips import Frame
+from icnet.media.clock import Clock
+from icnet.media.connections import MOST_PIXELS, PROTOCOLS
 from icnet.media.content import sniff
-from icnet.media.pictures import MAX_PIXELS
+from icnet.media.pictures import MAX_PIXELS, check_size
 from icnet.media.sources import READABLE
 
-_NAMING_OTHERS = frozenset({"hls", "dash", "webm_dash_manifest", "concat", "sdp", "rtsp", "rtp", "imf", "image2", "vobsub"})
-"""Formats of FFmpeg whose files make it open other files or addresses."""
-
-_NETWORK = "crypto,data,http,https,httpproxy,tcp,tls,udp,rtp,rtsp"
-"""Protocols for what the user allowed. A playlist on a server may not name files of this machine."""
-
-LONGEST_GAP_S = 3600.0
-"""Between two frames or two pieces of sound; a longer one is a damaged time stamp."""
+_OTHERS = frozenset(
+    {"hls", "dash", "webm_dash_manifest", "concat", "sdp", "rtsp", "rtp", "imf", "image2", "vobsub", "ico", "tty"}
+)
+"""Formats of FFmpeg that are no video of their own, beside the pictures whose names end in `_pipe`: what makes it open other
+files or addresses, and what holds no moving pictures."""
 
 
 @cache
 def _self_contained() -> str:
-    return ",".join(sorted(name for name in av.formats_available if _NAMING_OTHERS.isdisjoint(name.split(","))))
+    names = (name for name in av.formats_available if _OTHERS.isdisjoint(name.split(",")) and not name.endswith("_pipe"))
+    return ",".join(sorted(names))
 
 
 def open_container(name: str, *, title: str | None = None, allow_url: bool = False) -> InputContainer:
@@ -47,10 +47,12 @@ def open_container(name: str, *, title: str | None = None, allow_url: bool = Fal
     title = title or name
     remote = allow_url and "://" in name and not os.path.exists(name)
     address = name if remote else f"file:{os.path.abspath(name)}"
-    options = {"protocol_whitelist": _NETWORK if remote else f"file,{_NETWORK}" if allow_url else "file"}
+    options = {"protocol_whitelist": PROTOCOLS if remote else f"file,{PROTOCOLS}" if allow_url else "file"}
     try:
         if not allow_url:
             options["format_whitelist"] = _self_contained()
+            if os.path.exists(name) and not os.path.isfile(name):  # a pipe might never give anything
+                raise InputError(f"cannot read {title}: it is no file; {READABLE}")
             if sniff(Path(name)) == "playlist":
                 raise InputError(f"{title} is a playlist, which names other files or addresses: allow it with --allow-url")
         return av.open(address, options=options, metadata_errors="replace", timeout=10.0 if remote else None)
@@ -74,6 +76,7 @@ class Video(contextlib.AbstractContextManager["Video"]):
 
     Attributes:
         damaged: how many pieces of the file could not be decoded so far; what could be is given.
+        broke: why the file could not be read to its end, None if it could.
     """
 
     def __init__(self, name: str, *, title: str | None = None, allow_url: bool = False, max_pixels: int = MAX_PIXELS) -> None:
@@ -89,20 +92,19 @@ class Video(contextlib.AbstractContextManager["Video"]):
             InputError: it cannot be read, holds no video, or larger frames.
         """
         self._title, self.damaged = title or name, 0
+        self.broke: str | None = None
         self._container = open_container(name, title=title, allow_url=allow_url)
         try:
             stream = self._container.streams.best("video")
             if not isinstance(stream, av.VideoStream) or stream.codec_context is None:  # None: an unknown codec
-                raise InputError(f"cannot read {self._title}: it holds no video that FFmpeg can decode; {READABLE}")
+                raise InputError(f"it holds no video that FFmpeg can decode; {READABLE}")
             context = stream.codec_context
-            pixels = context.width * context.height
-            if pixels > max_pixels:
-                raise InputError(
-                    f"{self._title} has frames of {context.width}x{context.height}, {pixels / 1e6:.3g} megapixels, "
-                    f"more than the {max_pixels / 1e6:g} allowed: raise --max-megapixels"
-                )
+            check_size(context.width, context.height, max_pixels)
             context.thread_count = 1  # more hold frames of their own, and the network needs the cores
-            context.options = {"max_pixels": str(max_pixels)}
+            context.options = {"max_pixels": str(min(max_pixels, MOST_PIXELS))}
+        except InputError as error:
+            self._container.close()
+            raise InputError(f"cannot read {self._title}: {error}") from None
         except BaseException:
             self._container.close()
             raise
@@ -122,20 +124,14 @@ class Video(contextlib.AbstractContextManager["Video"]):
         Raises:
             InputError: there is not one frame that can be decoded.
         """
-        last: float | None = None
-        for number, frame in enumerate(self._decoded()):
-            if frame.pts is not None and frame.time_base is not None:
-                time_s = float(frame.pts * frame.time_base - self._origin)
-            else:
-                time_s = float(number / self.rate)
-            if last is None:
-                time_s = time_s if 0 <= time_s <= LONGEST_GAP_S else 0.0
-            elif not last < time_s <= last + LONGEST_GAP_S:
-                time_s = last + float(1 / self.rate)
-            last = time_s
+        clock, usual_s, empty = Clock(self._origin), 1 / self.rate, True
+        for frame in self._decoded():
+            empty = False
+            told = None if frame.pts is None or frame.time_base is None else frame.pts * frame.time_base
+            time_s = float(clock(told, usual_s))
             image = np.rot90(frame.to_ndarray(format="bgr24"), round(frame.rotation / 90))
             yield Frame(np.ascontiguousarray(image), time_s)
-        if last is None:
+        if empty:
             what = "it is damaged" if self.damaged else "it holds no frame"
             raise InputError(f"cannot read {self._title}: {what}; {READABLE}")
 
@@ -145,8 +141,9 @@ class Video(contextlib.AbstractContextManager["Video"]):
         while True:
             try:
                 packet = next(packets, None)
-            except (av.error.FFmpegError, OSError):  # the rest of the file is out of reach
+            except (av.error.FFmpegError, OSError) as error:  # the rest of the file is out of reach
                 self.damaged += 1
+                self.broke = error.strerror or "FFmpeg cannot read on"
                 packet = None
             try:
                 yield from self._stream.codec_context.decode(packet)
