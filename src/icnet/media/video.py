@@ -27,6 +27,10 @@ _OTHERS = frozenset(
 files or addresses, and what holds no moving pictures."""
 
 
+_RATES = (Fraction(1, 100), Fraction(1000))
+"""Frames per second that are believed."""
+
+
 @cache
 def _self_contained() -> str:
     names = (name for name in av.formats_available if _OTHERS.isdisjoint(name.split(",")) and not name.endswith("_pipe"))
@@ -110,7 +114,8 @@ class Video(contextlib.AbstractContextManager["Video"]):
             raise
         self._stream = stream
         self._origin = origin(self._container)
-        self.rate = stream.average_rate or stream.guessed_rate or Fraction(25)
+        told = stream.average_rate or stream.guessed_rate
+        self.rate = told if told is not None and _RATES[0] <= told <= _RATES[1] else Fraction(25)
         seconds = self._container.duration / av.time_base if self._container.duration else 0.0
         self.length: int | None = stream.frames or round(seconds * self.rate) or None
 
