@@ -8,6 +8,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from clip_files import write_clip
 
 from icnet import Segmenter, cli
 from icnet.base.classes import NAMES
@@ -113,6 +114,18 @@ def test_bad_files_among_good_ones(folder, model, capsys):
     assert [name for name, entry in entries.items() if "error" in entry] == ["in/b.png", "in/c.mp4"]
     assert "outputs" not in entries["in/b.png"]
     assert files("out") == ["a.png", "a_overlay.png", "deep/ü.png", "deep/ü_overlay.png"]
+
+
+def test_a_video_that_is_cut_off_is_read_as_far_as_it_goes_with_a_warning(folder, model, capsys):
+    write_clip(Path("v.mkv"), range(30))
+    data = Path("v.mkv").read_bytes()
+    Path("v.mkv").write_bytes(data[: len(data) // 2])
+    assert cli.run(["segment", "v.mkv", "-o", "out", "--model", model, "--json"]) == 0
+    out, err = capsys.readouterr()
+    (entry,) = json.loads(out)["inputs"]
+    assert 5 < entry["frames"] < 30
+    assert entry["warning"] == f"it ends after {entry['frames'] / 30:.1f} s of 1.0"
+    assert err == f"icnet: v.mkv: {entry['warning']}\n"
 
 
 def test_nothing_but_bad_files(folder, model, capsys):

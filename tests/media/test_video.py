@@ -1,4 +1,5 @@
 import os
+import re
 import struct
 from fractions import Fraction
 
@@ -17,6 +18,7 @@ def test_frames_and_times(tmp_path):
     with Video(str(tmp_path / "v.mp4")) as video:
         assert (video.length, video.damaged) == (4, 0)
         frames = list(video)
+        assert video.shortfall is None
     assert [frame.time_s for frame in frames] == pytest.approx([0, 1 / 30, 4 / 30, 5 / 30], abs=1e-9)
     for number, frame in enumerate(frames):
         assert np.abs(frame.image.astype(int) - picture(number, (46, 62))).mean() < 12
@@ -45,6 +47,7 @@ def test_containers_and_codecs(tmp_path, name, codec, form):
     write_clip(tmp_path / name, range(12), codec=codec, form=form, time_base=Fraction(1, 25))
     with Video(str(tmp_path / name)) as video:
         frames = list(video)
+        assert video.shortfall is None
     assert len(frames) == 12
     assert np.diff([frame.time_s for frame in frames]) == pytest.approx(1 / 25, abs=1.1e-3)
 
@@ -84,6 +87,7 @@ def test_what_is_damaged_is_left_out_and_counted(tmp_path):
     with Video(str(tmp_path / "v.mp4")) as video:
         frames = list(video)
         assert video.damaged == 3
+        assert video.shortfall == "3 damaged pieces were left out"
     assert len(frames) == 27
 
 
@@ -93,6 +97,7 @@ def test_the_beginning_of_a_file_that_was_cut_off_is_read(tmp_path):
     (tmp_path / "v.mkv").write_bytes(data[: len(data) // 2])
     with Video(str(tmp_path / "v.mkv")) as video:
         assert 10 < len(list(video)) < 60
+        assert re.fullmatch(r"it ends after [01]\.\d s of 2\.0", video.shortfall)
 
 
 def test_bad_videos_are_one_line(tmp_path, capfd):

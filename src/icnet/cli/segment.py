@@ -170,7 +170,7 @@ def _forms(names: str | None) -> tuple[Form, ...]:
 
     if names is None:
         return ()
-    wanted = [name.strip() for name in names.split(",")]
+    wanted = [{"color": "colour"}.get(name.strip(), name.strip()) for name in names.split(",")]
     for name in wanted:
         if name not in FORMS:
             raise UsageError(f"--write knows no {name or 'empty name'}: choose among {', '.join(FORMS)}")
@@ -222,6 +222,8 @@ def _run(segmenter: Segmenter, jobs: list[Job], options: ProcessOptions, batch: 
                     entries.append(entry)
                     if "error" in entry:
                         complain(entry["error"])
+                    elif "warning" in entry:
+                        complain(f"{entry['input']}: {entry['warning']}")
                     bars.advance(whole)
         except OutputError as error:  # such as a full disk: the next input would fail in the same way
             complain(error)
@@ -250,6 +252,9 @@ def _finish(outcome: _Outcome, name: str, output: Path, *, as_json: bool) -> Non
     else:
         where = f"results in {output}" if good else "no results"
         say(f"{good} of {len(entries) + outcome.undone} inputs segmented with {name}, {where}")
+        for entry in entries:
+            if entry.get("interrupted"):
+                say(f"{entry['input']}: interrupted after {entry['frames']} frames; --resume begins it again")
         if cut:
             say("interrupted: the same command with --resume goes on")
     if cut and outcome.signal is not None:

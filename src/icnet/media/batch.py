@@ -153,6 +153,8 @@ def _outcome(job: Job, result: Tally | IcnetError) -> Entry:
     if job.source.is_live:
         entry |= {"dropped": result.dropped, "drops": result.drops}
     entry |= {name: count for name, count in (("damaged", result.damaged), ("damaged_sound", result.damaged_sound)) if count}
+    if result.warning is not None:
+        entry["warning"] = result.warning
     if result.cut:
         entry["interrupted"] = True
     return entry

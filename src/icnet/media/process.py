@@ -158,6 +158,7 @@ def process_clip(
         segmented = _segmented_clip(segmenter, clip, newest, job, options)
         drawn = _drawn(segmented, list(job.paths), options.style)
         frames = stack.enter_context(closing(ahead(drawn, _DEPTH)))
+        ended = False
         limit = options.seconds if job.source.kind == "stream" and newest is None else None
         sound = (
             stack.enter_context(Sound(job.source.name, title=job.source.shown, allow_url=options.allow_url))
@@ -169,6 +170,7 @@ def process_clip(
             for frame, segmentation, pictures in frames:
                 if limit is not None and frame.time_s >= limit:
                     outputs.cut()
+                    ended = True
                     break
                 outputs.write(tally.frames, frame.time_s, segmentation, pictures)
                 if table is not None:
@@ -178,7 +180,7 @@ def process_clip(
                 start = end
                 advance(tally, clip.length)
                 if stop.is_set() and newest is None:
-                    tally.cut = True
+                    tally.cut = ended = True
                     outputs.cut()
                     break
             if not tally.frames:  # inside the block, so that no empty video is written
@@ -187,8 +189,7 @@ def process_clip(
         tally.drops = clip.drops if isinstance(clip, Live) else 0
         if isinstance(clip, Video):
             tally.damaged, tally.damaged_sound = clip.damaged, sound.damaged if sound is not None else 0
-            if clip.broke is not None:
-                options.notify(f"{job.source.shown} breaks off after {tally.frames} frames: {clip.broke}")
+            tally.warning = None if ended else clip.shortfall
     return tally
 
 

@@ -21,6 +21,8 @@ class Tally:
     """Pieces of a video that could not be decoded."""
     damaged_sound: int = 0
     """Pieces of its sound that were left out."""
+    warning: str | None = None
+    """What is missing of a video that was read to its end."""
     cut: bool = False
     """Whether a video was left before its end."""
     size_hw: tuple[int, int] | None = None

@@ -62,6 +62,8 @@ def open_container(name: str, *, title: str | None = None, allow_url: bool = Fal
         return av.open(address, options=options, metadata_errors="replace", timeout=10.0 if remote else None)
     except (av.error.FFmpegError, OSError) as error:
         reason = getattr(error, "strerror", None) or "FFmpeg does not know it"
+        if isinstance(error, av.error.InvalidDataError):
+            reason = "it is damaged, cut off or no video"
         raise InputError(f"cannot read {title}: {reason}; {READABLE}") from None  # the error itself holds the address
 
 
@@ -80,7 +82,6 @@ class Video(contextlib.AbstractContextManager["Video"]):
 
     Attributes:
         damaged: how many pieces of the file could not be decoded so far; what could be is given.
-        broke: why the file could not be read to its end, None if it could.
     """
 
     def __init__(self, name: str, *, title: str | None = None, allow_url: bool = False, max_pixels: int = MAX_PIXELS) -> None:
@@ -96,7 +97,8 @@ class Video(contextlib.AbstractContextManager["Video"]):
             InputError: it cannot be read, holds no video, or larger frames.
         """
         self._title, self.damaged = title or name, 0
-        self.broke: str | None = None
+        self._broke: str | None = None
+        self._given, self._end_s = 0, 0.0
         self._container = open_container(name, title=title, allow_url=allow_url)
         try:
             stream = self._container.streams.best("video")
@@ -118,6 +120,10 @@ class Video(contextlib.AbstractContextManager["Video"]):
         self.rate = told if told is not None and _RATES[0] <= told <= _RATES[1] else Fraction(25)
         seconds = self._container.duration / av.time_base if self._container.duration else 0.0
         self.length: int | None = stream.frames or round(seconds * self.rate) or None
+        if stream.duration and stream.time_base:
+            self._told_s = float((stream.start_time or 0) * stream.time_base - self._origin + stream.duration * stream.time_base)
+        else:  # the whole file's, which may be that of its sound
+            self._told_s = 0.0 if self._container.streams.audio else seconds
 
     def __exit__(self, *_: object) -> None:
         """Close the file."""
@@ -129,16 +135,27 @@ class Video(contextlib.AbstractContextManager["Video"]):
         Raises:
             InputError: there is not one frame that can be decoded.
         """
-        clock, usual_s, empty = Clock(self._origin), 1 / self.rate, True
+        clock, usual_s = Clock(self._origin), 1 / self.rate
         for frame in self._decoded():
-            empty = False
+            self._given += 1
             told = None if frame.pts is None or frame.time_base is None else frame.pts * frame.time_base
             time_s = float(clock(told, usual_s))
+            self._end_s = time_s + float(usual_s)
             image = np.rot90(frame.to_ndarray(format="bgr24"), round(frame.rotation / 90))
             yield Frame(np.ascontiguousarray(image), time_s)
-        if empty:
-            what = "it is damaged" if self.damaged else "it holds no frame"
+        if not self._given:
+            what = self._broke or ("it is damaged" if self.damaged else "it holds no frame")
             raise InputError(f"cannot read {self._title}: {what}; {READABLE}")
+
+    @property
+    def shortfall(self) -> str | None:
+        """What is missing, after the last frame; None if nothing is."""
+        if self._broke is not None:
+            return f"it breaks off after {self._given} frames: {self._broke}"
+        if self.damaged:
+            return f"{self.damaged} damaged pieces were left out"
+        total_s, slack_s = self._told_s, float(max(3 / self.rate, Fraction(1, 20) * Fraction(self._told_s)))
+        return f"it ends after {self._end_s:.1f} s of {total_s:.1f}" if self._end_s < total_s - slack_s else None
 
     def _decoded(self) -> Iterator[av.VideoFrame]:
         """Every frame; what cannot be decoded is counted and left out."""
@@ -148,7 +165,7 @@ class Video(contextlib.AbstractContextManager["Video"]):
                 packet = next(packets, None)
             except (av.error.FFmpegError, OSError) as error:  # the rest of the file is out of reach
                 self.damaged += 1
-                self.broke = error.strerror or "FFmpeg cannot read on"
+                self._broke = error.strerror or "FFmpeg cannot read on"
                 packet = None
             try:
                 yield from self._stream.codec_context.decode(packet)
