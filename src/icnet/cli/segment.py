@@ -97,8 +97,8 @@ def segment(
     or frame, with all results complete up to there; --resume goes on.
 
     An input that does not exist, or in which nothing is found, ends the command before any work (exit 2). A file that cannot
-    be read is reported and left out (exit 1, or 2 if nothing could be read). A result that cannot be written ends the work
-    (exit 1, or 2 if there is no result); the report still tells what was done. Exit 130 or 143: interrupted.
+    be read, or whose results cannot be written, is reported and left out (exit 1, or 2 if there is no result at all). A disk
+    that is full ends the work in the same way. Exit 130 or 143: interrupted.
     """
     from icnet.base.errors import UsageError
     from icnet.media.batch import BatchOptions

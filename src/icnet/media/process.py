@@ -3,6 +3,7 @@
 What waits between two threads is bounded, and its order is kept.
 """
 
+import math
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable
@@ -158,19 +159,14 @@ def process_clip(
         segmented = _segmented_clip(segmenter, clip, newest, job, options)
         drawn = _drawn(segmented, list(job.paths), options.style)
         frames = stack.enter_context(closing(ahead(drawn, _DEPTH)))
-        ended = False
-        limit = options.seconds if job.source.kind == "stream" and newest is None else None
-        sound = (
-            stack.enter_context(Sound(job.source.name, title=job.source.shown, allow_url=options.allow_url))
-            if isinstance(clip, Video)
-            else None
-        )
+        sound = stack.enter_context(_sound(job, options)) if isinstance(clip, Video) else None
+        # A video on a server is read as one, but the user may have taken it for a live picture.
+        limit_s = options.seconds if job.source.kind == "stream" and newest is None and options.seconds else math.inf
         with clip_outputs(job, options.style, rate=clip.rate, sound=sound) as outputs:
             start = time.perf_counter()
             for frame, segmentation, pictures in frames:
-                if limit is not None and frame.time_s >= limit:
+                if frame.time_s >= limit_s:
                     outputs.cut()
-                    ended = True
                     break
                 outputs.write(tally.frames, frame.time_s, segmentation, pictures)
                 if table is not None:
@@ -180,16 +176,17 @@ def process_clip(
                 start = end
                 advance(tally, clip.length)
                 if stop.is_set() and newest is None:
-                    tally.cut = ended = True
+                    tally.cut = True
                     outputs.cut()
                     break
+            else:
+                tally.warning = clip.shortfall if isinstance(clip, Video) else None
             if not tally.frames:  # inside the block, so that no empty video is written
                 raise InputError(f"{job.source.kind} {job.source.shown} gave no frame before it was stopped: let it run longer")
         tally.dropped = newest.dropped if newest else 0
         tally.drops = clip.drops if isinstance(clip, Live) else 0
         if isinstance(clip, Video):
             tally.damaged, tally.damaged_sound = clip.damaged, sound.damaged if sound is not None else 0
-            tally.warning = None if ended else clip.shortfall
     return tally
 
 
@@ -203,6 +200,10 @@ def _open(job: Job, options: ProcessOptions, stop: threading.Event) -> Video | L
             return live
         live.__exit__()  # a file that lies on a server is read like one that lies here
     return Video(source.name, title=source.shown, allow_url=options.allow_url, max_pixels=options.max_pixels)
+
+
+def _sound(job: Job, options: ProcessOptions) -> Sound:
+    return Sound(job.source.name, title=job.source.shown, allow_url=options.allow_url)
 
 
 def _segmented_clip(
