@@ -3,6 +3,7 @@
 import json
 import random
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import av
 import pytest
 from clip_files import write_clip
 from segment_runs import start, tiny_model
+
+from icnet.cli.terminal import interrupt_sets
 
 RATE = 30
 FRAMES = 3000
@@ -88,3 +91,13 @@ def test_an_interrupted_video_is_done_again_by_resume(folder):
     assert "interrupted" not in entry
     assert entry["frames"] == played(Path("out/v.mp4"))[0] == 400
     assert len(Path("t.csv").read_text().splitlines()) == 401
+
+
+def test_a_signal_that_is_ignored_stays_so():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as the shell does for a background job of a script
+    try:
+        with interrupt_sets(threading.Event()):
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+            assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGINT, before)

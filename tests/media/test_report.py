@@ -70,6 +70,14 @@ def test_entries_of_inputs_that_are_not_in_this_run_stay_unless_their_results_ar
     assert [line["input"] for line in lines(tmp_path)] == [str(tmp_path / name) for name in ("other", "0", "new")]
 
 
+def test_results_under_other_names_are_not_those_of_this_run(tmp_path):
+    with Report(tmp_path, "s", []) as report:
+        report.add(entry(tmp_path, "a"))
+    (job,) = jobs(tmp_path, "a")
+    assert Report(tmp_path, "s", [job], resume=True).done
+    assert not Report(tmp_path, "s", [Job(job.source, {"classes": tmp_path / "a.png.out"})], resume=True).done
+
+
 def test_what_holds_in_other_respects_is_asked(tmp_path):
     with Report(tmp_path, "s", []) as report:
         report.add(entry(tmp_path, "a"))

@@ -218,3 +218,9 @@ def test_what_leads_nowhere_is_refused(folder, given, line):
 def test_nothing_given():
     with pytest.raises(UsageError, match="no input"):
         expand([])
+
+
+def test_values_in_the_query_of_an_address_are_not_shown():
+    (source,) = expand(["http://cam/live?user=admin&pwd=SECRET#x"], allow_url=True)
+    assert source.shown == "http://cam/live?user=***&pwd=***"
+    assert "SECRET" in source.name
