@@ -28,15 +28,17 @@ def write_clip(
     codec: str = "libx264",
     sound: str | None = None,
     form: str | None = None,
+    offset_s: float = 0,
 ) -> None:
     """Write a clip with frames at the given `ticks` of `time_base`.
 
     Args:
         sound: audio codec of a tone as long as the pictures, none if not given.
         form: FFmpeg's name of the container, by the suffix if not given.
+        offset_s: of all times of the file.
     """
     options = {"preset": "ultrafast", "g": "10"} if codec == "libx264" else {}
-    with av.open(str(path), "w", format=form) as container:
+    with av.open(str(path), "w", format=form, options={"output_ts_offset": str(offset_s)}) as container:
         video = container.add_stream(codec, rate=round(1 / time_base) if time_base > Fraction(1, 1000) else 30, options=options)
         video.height, video.width, video.pix_fmt = *size_hw, "yuvj420p" if codec == "mjpeg" else "yuv420p"
         video.codec_context.time_base = time_base
