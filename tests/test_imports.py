@@ -19,7 +19,8 @@ ALLOWED: dict[str, set[str]] = {
     "evaluation": {"base", "net", "data", "runtime"},
     "training": {"base", "pruning", "net", "data", "evaluation"},
     "deploy": {"base", "net", "data", "runtime", "evaluation"},
-    "cli": {"base", "net", "data", "runtime", "media", "evaluation", "training", "deploy"},
+    "serve": {"base", "data", "runtime", "media"},
+    "cli": {"base", "net", "data", "runtime", "media", "evaluation", "training", "deploy", "serve"},
 }
 """Room to the rooms, or single modules, that it may import; its own modules always."""
 

@@ -3,7 +3,8 @@
 import json
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -95,11 +96,12 @@ class Engine:
         self.from_cache = bool(compiled.get_property("LOADED_FROM_CACHE"))
         # While one image is worked on by a stream, the next one waits for it: no stream ever waits for Python.
         self._requests = [compiled.create_infer_request() for _ in range(self.options.streams + 1)]
-        self._lock = threading.Lock()
+        self._free = deque(self._requests)
+        self._change = threading.Condition()
         self._streaming = False
 
     def infer(self, data: np.ndarray) -> np.ndarray:
-        """Run the network once; calls from several threads wait for each other.
+        """Run the network once; of calls from several threads, `streams` + 1 are under way at most and the others wait.
 
         Args:
             data: (1, H, W, 3) uint8 BGR of `size_hw`; see `icnet.runtime.preprocess.resize_frame`.
@@ -111,9 +113,16 @@ class Engine:
             UsageError: a stream is open.
         """
         self._check(data)
-        with self._lock:
+        with self._change:
             self._refuse_while_streaming()
-            results = self._requests[0].infer({INPUT: np.ascontiguousarray(data)}, share_inputs=True)
+            self._change.wait_for(lambda: self._free)
+            request = self._free.pop()
+        try:
+            results = request.infer({INPUT: np.ascontiguousarray(data)}, share_inputs=True)
+        finally:
+            with self._change:
+                self._free.append(request)
+                self._change.notify_all()
         return cast(np.ndarray, results[0])
 
     def stream(
@@ -136,29 +145,46 @@ class Engine:
         Raises:
             UsageError: another stream is open.
         """
-        with self._lock:
+        busy = deque[tuple[T, ov.InferRequest | None]]()
+        with self._alone() as free:
+            try:
+                for item in items:
+                    image = data(item)
+                    while busy and (busy[0][1] is None or len(busy) > self.options.streams):
+                        yield self._finished(busy[0])
+                        free += [request for _, request in (busy.popleft(),) if request is not None]
+                    request = None if image is None else free.popleft()
+                    if request is not None and image is not None:
+                        self._check(image)
+                        request.start_async({INPUT: np.ascontiguousarray(image)}, share_inputs=True)
+                    busy.append((item, request))
+                while busy:
+                    yield self._finished(busy[0])
+                    busy.popleft()
+            finally:
+                for _, request in busy:
+                    if request is not None:
+                        request.wait()
+
+    @contextmanager
+    def _alone(self) -> Iterator[deque[ov.InferRequest]]:
+        """Within the block all requests belong to the caller; calls of `infer` that were under way have ended."""
+        with self._change:
             self._refuse_while_streaming()
             self._streaming = True
-        free, busy = deque(self._requests), deque[tuple[T, ov.InferRequest | None]]()
         try:
-            for item in items:
-                image = data(item)
-                while busy and (busy[0][1] is None or len(busy) > self.options.streams):
-                    yield self._finished(busy[0])
-                    free += [request for _, request in (busy.popleft(),) if request is not None]
-                request = None if image is None else free.popleft()
-                if request is not None and image is not None:
-                    self._check(image)
-                    request.start_async({INPUT: np.ascontiguousarray(image)}, share_inputs=True)
-                busy.append((item, request))
-            while busy:
-                yield self._finished(busy[0])
-                busy.popleft()
+            with self._change:
+                self._change.wait_for(lambda: len(self._free) == len(self._requests))
+                self._free.clear()
+            try:
+                yield deque(self._requests)
+            finally:
+                with self._change:
+                    self._free.extend(self._requests)
         finally:
-            for _, request in busy:
-                if request is not None:
-                    request.wait()
-            self._streaming = False
+            with self._change:
+                self._streaming = False
+                self._change.notify_all()
 
     def _refuse_while_streaming(self) -> None:
         if self._streaming:

@@ -51,8 +51,8 @@ class Segmentation:
 class Segmenter:
     """Segments road scenes: `Segmenter()(frame_bgr).classes`.
 
-    Calls keep nothing from one frame to the next, but for a `Smoother` that they are given; calls from several threads wait for
-    each other.
+    Calls keep nothing from one frame to the next, but for a `Smoother` that they are given; calls from several threads may
+    run side by side.
 
     Attributes:
         engine: the compiled model.

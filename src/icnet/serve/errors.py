@@ -1,0 +1,83 @@
+"""Why a request is refused, in one sentence; each knows its HTTP status and its gRPC code."""
+
+from typing import ClassVar
+
+import grpc
+
+from icnet.base.errors import IcnetError
+
+Code = grpc.StatusCode
+
+
+class Refused(IcnetError):
+    """Base of every refusal of a request.
+
+    Attributes:
+        status: of the HTTP answer.
+        code: of the gRPC answer.
+        reason: a word for metrics.
+        retry_after_s: when it is worth another try; None where the same request would be refused again.
+    """
+
+    status: ClassVar[int] = 400
+    code: ClassVar[grpc.StatusCode] = Code.INVALID_ARGUMENT
+    reason: ClassVar[str] = "bad_request"
+    retry_after_s: ClassVar[int | None] = None
+
+
+class BadRequest(Refused):
+    """The request does not say what it should."""
+
+
+class Unauthorized(Refused):
+    """The token is missing or wrong."""
+
+    status, code, reason = 401, Code.UNAUTHENTICATED, "unauthorized"
+
+
+class Forbidden(Refused):
+    """Nobody may do this, or not from there."""
+
+    status, code, reason = 403, Code.PERMISSION_DENIED, "forbidden"
+
+
+class NotFound(Refused):
+    """There is no such model, version or page."""
+
+    status, code, reason = 404, Code.NOT_FOUND, "not_found"
+
+
+class NotAcceptable(Refused):
+    """No form of the result is among those that the client takes."""
+
+    status, reason = 406, "not_acceptable"
+
+
+class TooSlow(Refused):
+    """The request did not arrive in time."""
+
+    status, code, reason = 408, Code.DEADLINE_EXCEEDED, "too_slow"
+
+
+class TooLarge(Refused):
+    """The body, or what comes out of it, is above a limit."""
+
+    status, reason = 413, "too_large"
+
+
+class UnsupportedMedia(Refused):
+    """The body is of a kind that is not read."""
+
+    status, reason = 415, "unsupported_media"
+
+
+class Overloaded(Refused):
+    """There is no room for another request now."""
+
+    status, code, reason, retry_after_s = 503, Code.RESOURCE_EXHAUSTED, "overloaded", 1
+
+
+class Draining(Refused):
+    """The server is about to end."""
+
+    status, code, reason, retry_after_s = 503, Code.UNAVAILABLE, "draining", 5

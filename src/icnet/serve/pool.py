@@ -1,0 +1,72 @@
+"""A few worker threads and a short queue before them: what does not fit is refused at once."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from icnet.serve.errors import Overloaded
+from icnet.serve.metrics import Metrics
+
+T = TypeVar("T")
+
+
+class Pool:
+    """Runs the work of requests off the event loop; all methods belong to the loop's thread."""
+
+    def __init__(self, workers: int, queue: int, metrics: Metrics) -> None:
+        self._workers, self._capacity, self._metrics = workers, workers + queue, metrics
+        self._executor = ThreadPoolExecutor(workers, thread_name_prefix="icnet-serve")
+        self._admitted = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def check(self) -> None:
+        """Refuse early, before a body is read.
+
+        Raises:
+            Overloaded: there is no room.
+        """
+        if self._admitted >= self._capacity:
+            raise Overloaded(f"all {self._workers} workers are busy and the queue is full: try again in a moment")
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Do `work` in a worker's thread, in the order of the calls.
+
+        Raises:
+            Overloaded: there is no room.
+        """
+        self.check()
+        self._admitted += 1
+        self._idle.clear()
+        self._show()
+        arrived = time.perf_counter()
+
+        def timed() -> T:
+            self._metrics.observe("queue", time.perf_counter() - arrived)
+            return work()
+
+        future = self._executor.submit(timed)
+        future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._left))
+        loop = asyncio.get_running_loop()
+        return await asyncio.wrap_future(future)
+
+    def _left(self) -> None:
+        """Also counts work whose client is gone: its thread is busy all the same."""
+        self._admitted -= 1
+        self._show()
+        if not self._admitted:
+            self._idle.set()
+
+    def _show(self) -> None:
+        self._metrics.busy.set(min(self._admitted, self._workers))
+        self._metrics.queue.set(max(0, self._admitted - self._workers))
+
+    async def idle(self) -> None:
+        """Wait until nothing is left to do."""
+        await self._idle.wait()
+
+    def close(self) -> None:
+        """Let the threads go."""
+        self._executor.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,40 @@
+"""What the HTTP and the gRPC side share."""
+
+from dataclasses import dataclass
+
+from icnet.serve.errors import Draining
+from icnet.serve.limits import Limits
+from icnet.serve.metrics import Metrics
+from icnet.serve.models import Models
+from icnet.serve.pool import Pool
+
+
+@dataclass
+class Service:
+    """One server's state."""
+
+    models: Models
+    pool: Pool
+    limits: Limits
+    metrics: Metrics
+    token: str | None = None
+    """What clients must show; None lets everybody in."""
+    hosts: frozenset[str] | None = None
+    """Names under which the server may be addressed over HTTP, lower case, without ports; None allows all."""
+    draining: bool = False
+    """The server is about to end: what is in flight is answered, nothing new begun."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether new work is taken."""
+        return not self.draining
+
+    def check(self) -> None:
+        """Refuse new work early, before its body is read.
+
+        Raises:
+            Draining, Overloaded: not now.
+        """
+        if self.draining:
+            raise Draining("the server is about to end: try another, or again in a few seconds")
+        self.pool.check()
