@@ -7,7 +7,7 @@ Importing this package loads neither Keras nor OpenVINO; `Segmenter` loads OpenV
 
 from typing import Any
 
-__version__ = "0.4.0"
+__version__ = "0.5.0"
 __all__ = ["Segmenter", "__version__"]
 
 

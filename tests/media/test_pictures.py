@@ -5,6 +5,8 @@ import subprocess
 import sys
 import threading
 import warnings
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -15,7 +17,7 @@ from PIL import Image, ImageFile, TiffImagePlugin
 
 from icnet.base.errors import InputError
 from icnet.media import pictures
-from icnet.media.pictures import MAX_PIXELS, read_image
+from icnet.media.pictures import MAX_PIXELS, TooManyPixels, decode_image, read_image
 
 GENERATOR = np.random.default_rng(0)
 SMOOTH = np.asarray(Image.fromarray(GENERATOR.integers(0, 256, (3, 4, 3), dtype=np.uint8)).resize((40, 30)))
@@ -329,6 +331,58 @@ def test_the_decoder_of_webp_is_not_even_opened(tmp_path, monkeypatch):
     lossless = encoded(Image.fromarray(PICTURE), "WEBP", lossless=True)
     assert lossless[12:16] == b"VP8L"
     assert "(40x30)" in refusal(tmp_path, lossless, max_pixels=1199)
+
+
+def test_a_side_that_no_png_could_have_is_refused(tmp_path):
+    assert read(tmp_path, encoded(Image.new("L", (500_000, 1)), "PNG")).shape == (1, 500_000, 3)
+    for size in ((500_001, 1), (1, 500_001)):
+        line = refusal(tmp_path, encoded(Image.new("L", size), "BMP"))
+        assert f"it has {size[0]}x{size[1]} pixels, more than the 500000 allowed on a side: scale it down" in line
+
+
+def outcome(read: Callable[[], np.ndarray]) -> np.ndarray | str:
+    """The picture, or why there is none."""
+    try:
+        return read()
+    except InputError as error:
+        return str(error)
+
+
+def test_bytes_are_read_as_files_are(tmp_path):
+    path = tmp_path / "x.bin"
+    for name, whole in originals().items():
+        for data in (whole, whole[: len(whole) // 2], whole[:20], b""):
+            path.write_bytes(data)
+            of_file, of_bytes = outcome(lambda: read_image(path)), outcome(lambda data=data: decode_image(data))
+            if isinstance(of_bytes, str):
+                assert of_file == f"cannot read {path}: {of_bytes}", name
+            else:
+                assert np.array_equal(of_file, of_bytes), name
+
+
+def test_bytes_with_too_many_pixels_are_told_from_other_errors():
+    data = encoded(Image.fromarray(PICTURE), "PNG")
+    with pytest.raises(TooManyPixels) as caught:
+        decode_image(data, max_pixels=1199)
+    assert caught.value.fact == "it has 0.0 megapixels (40x30), more than the 0.001199 allowed"
+    assert str(caught.value) == f"{caught.value.fact}: raise --max-megapixels"
+    with pytest.raises(InputError) as other:
+        decode_image(data[:100], max_pixels=1200)
+    assert not isinstance(other.value, TooManyPixels)
+
+
+def test_bytes_are_decoded_side_by_side(monkeypatch):
+    together, decoded = threading.Barrier(3), pictures._decoded
+
+    def meeting(*arguments):
+        together.wait(timeout=10)  # does not come back if one thread keeps the others out
+        return decoded(*arguments)
+
+    monkeypatch.setattr(pictures, "_decoded", meeting)
+    data = encoded(Image.fromarray(PICTURE), "PNG")
+    with ThreadPoolExecutor(3) as pool:
+        for image in pool.map(decode_image, [data] * 6):
+            assert np.array_equal(image[:, :, ::-1], PICTURE)
 
 
 METER = """

@@ -11,7 +11,7 @@ from icnet.base.classes import PALETTE_RGB
 from icnet.base.errors import OutputError
 from icnet.media import sinks
 from icnet.media.pictures import read_image
-from icnet.media.sinks import partial_name, video_sink, write_png
+from icnet.media.sinks import partial_name, png, video_sink, write_png
 
 RED, GREEN = (40, 60, 220), (60, 200, 40)
 
@@ -171,6 +171,13 @@ def test_a_palette_png_holds_indices_and_shows_colours(tmp_path):
         assert picture.mode == "P"
         assert np.array_equal(np.asarray(picture), classes)
         assert np.array_equal(np.asarray(picture.convert("RGB")), PALETTE_RGB[classes])
+
+
+def test_class_maps_become_small_pngs():
+    classes = cv2.resize(np.random.default_rng(0).integers(0, 12, (12, 16), dtype=np.uint8), (960, 720), interpolation=0)
+    data = png(classes)
+    assert np.array_equal(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED), classes)
+    assert len(data) < 0.9 * len(cv2.imencode(".png", classes)[1])
 
 
 def test_unwritable_places_are_one_line(tmp_path):

@@ -1,5 +1,6 @@
 import json
 import tracemalloc
+from io import StringIO
 from pathlib import Path
 
 import cv2
@@ -208,7 +209,7 @@ def test_nothing_found_is_a_document_too(tmp_path, frames):
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["v.geojson", "v.json"]
 
 
-def writers(path: Path) -> dict[str, GeoJsonWriter | CocoWriter]:
+def writers(path: Path | StringIO) -> dict[str, GeoJsonWriter | CocoWriter]:
     return {
         "geojson": GeoJsonWriter(path, EVERY),
         "polygons": CocoWriter(path, EVERY, form="polygons"),
@@ -230,6 +231,16 @@ def test_an_interrupted_document_leaves_nothing_and_keeps_the_old_one(tmp_path, 
         interrupted()
     assert path.read_bytes() == b"old"
     assert [file.name for file in tmp_path.iterdir()] == ["v.json"]
+
+
+@pytest.mark.parametrize("kind", ["geojson", "polygons", "rle"])
+def test_a_stream_gets_what_a_file_would_hold(tmp_path, kind):
+    path, stream = tmp_path / "v.json", StringIO()
+    for target in (path, stream):
+        with writers(target)[kind] as writer:
+            writer.add(PICTURE, blobs(0))
+            writer.add(PICTURE, blobs(1))
+    assert stream.getvalue().encode() == path.read_bytes()
 
 
 @pytest.mark.parametrize("kind", ["geojson", "polygons", "rle"])

@@ -1,3 +1,5 @@
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -66,6 +68,43 @@ def test_threads_may_share_an_engine(weight_file):
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(lambda seed: engine.infer(data(seed)), range(8)))
     assert all(np.array_equal(one, other) for one, other in zip(alone, together, strict=True))
+
+
+class Watched:
+    """A request of the engine that tells how many of its kind are at work, and waits until it may end."""
+
+    def __init__(self, inside, may_end):
+        self.inside, self.may_end = inside, may_end
+
+    def infer(self, inputs, share_inputs):
+        self.inside.release()
+        assert self.may_end.wait(10)
+        return [np.zeros(1)]
+
+
+def test_calls_run_side_by_side_and_a_stream_waits_for_them(weight_file):
+    engine = Engine(weight_file)
+    real, inside, may_end = list(engine._free), threading.Semaphore(0), threading.Event()
+    engine._free.clear()
+    engine._free.extend([Watched(inside, may_end), Watched(inside, may_end)])
+    with ThreadPoolExecutor(4) as pool:
+        calls = [pool.submit(engine.infer, data(seed)) for seed in range(3)]
+        assert inside.acquire(timeout=10)
+        assert inside.acquire(timeout=10)
+        assert not inside.acquire(timeout=0.1), "more than there are requests"
+        stream = pool.submit(lambda: list(engine.stream(range(3), data)))
+        while not engine._streaming:
+            time.sleep(0.001)
+        with pytest.raises(UsageError, match="exhaust or close"):
+            engine.infer(data())
+        assert not stream.done()
+        with engine._change:
+            engine._requests[:] = real
+        may_end.set()
+        assert len(stream.result(10)) == 3
+        for call in calls:
+            call.result(10)
+    assert engine.infer(data()).shape == (1, 12, 24, 32)
 
 
 def test_refuses_missing_and_damaged_models(tmp_path):

@@ -14,6 +14,7 @@ from icnet.cli.evaluate import evaluate
 from icnet.cli.export import export
 from icnet.cli.info import info
 from icnet.cli.segment import segment
+from icnet.cli.serve import serve
 from icnet.cli.terminal import complain
 from icnet.cli.train import train
 
@@ -42,7 +43,7 @@ def _icnet(
         raise typer.Exit(2)
 
 
-for verb in (segment, demo, info, evaluate, train, export, benchmark):
+for verb in (segment, serve, demo, info, evaluate, train, export, benchmark):
     app.command()(verb)
 
 

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from icnet.base.stderr import LOCK
+from icnet.base.stderr import messages_seen
 
 _stderr = Console(stderr=True)
 
@@ -20,7 +20,7 @@ _stderr = Console(stderr=True)
 def say(line: str) -> None:
     """Print one line on stderr, also while a progress bar is shown there; what would steer the terminal is spelled out."""
     line = "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in line)
-    with LOCK:  # a picture that is being read elsewhere may have silenced standard error for a moment
+    with messages_seen():  # a picture that is being read elsewhere may have silenced standard error
         _stderr.print(line, markup=False, highlight=False, soft_wrap=True)
 
 

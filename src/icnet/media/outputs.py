@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from fractions import Fraction
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 
@@ -43,6 +44,19 @@ def draw(segmentation: Segmentation, forms: Iterable[Form], style: Style) -> dic
     return pictures
 
 
+def document_writer(form: Form, target: Path | TextIO, style: Style) -> GeoJsonWriter | CocoWriter:
+    """What writes the forms that are no pictures: `geojson`, `coco` and `rle`.
+
+    Args:
+        form: one of these.
+        target: a file, or an open stream.
+        style: classes and smallest regions.
+    """
+    if form == "geojson":
+        return GeoJsonWriter(target, style.outlined, min_area=style.min_area)
+    return CocoWriter(target, style.outlined, form="rle" if form == "rle" else "polygons", min_area=style.min_area)
+
+
 def write_picture(job: Job, segmentation: Segmentation, style: Style) -> None:
     """Write all results of a picture, the class map last.
 
@@ -53,7 +67,7 @@ def write_picture(job: Job, segmentation: Segmentation, style: Style) -> None:
     with ExitStack() as stack:
         for form, path in job.paths.items():
             if form not in pictures:
-                document = _document(form, path, style)
+                document = document_writer(form, path, style)
                 stack.enter_context(document)
                 document.add(FrameInfo(Path(job.source.name).name, 0, None), segmentation.classes)
     for form in sorted(pictures, key=lambda form: form == "classes"):
@@ -76,7 +90,7 @@ class ClipWriter:
                 heard = sound if form == loud else None
                 self._videos[form] = stack.enter_context(video_sink(path, rate=rate, sound=heard))
             else:
-                self._documents.append(_document(form, path, style))
+                self._documents.append(document_writer(form, path, style))
                 stack.enter_context(self._documents[-1])
 
     def write(self, index: int, time_s: float, segmentation: Segmentation, pictures: dict[Form, np.ndarray]) -> None:
@@ -120,12 +134,6 @@ def clip_outputs(job: Job, style: Style, *, rate: Fraction, sound: Sound | None)
 
 def _write(form: Form, path: Path, picture: np.ndarray, style: Style) -> None:
     write_png(path, picture, palette_rgb=style.palette_rgb if form == "palette" else None)
-
-
-def _document(form: Form, path: Path, style: Style) -> GeoJsonWriter | CocoWriter:
-    if form == "geojson":
-        return GeoJsonWriter(path, style.outlined, min_area=style.min_area)
-    return CocoWriter(path, style.outlined, form="rle" if form == "rle" else "polygons", min_area=style.min_area)
 
 
 @contextmanager

@@ -1,9 +1,10 @@
 """Picture files as they really are: read by content, upright, in eight bits, and whole or not at all."""
 
-import contextlib
 import stat
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,11 +18,15 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from icnet.base.errors import InputError
+from icnet.base.shared import Shared
 from icnet.base.stderr import native_messages_dropped
 from icnet.media.content import HEAD_BYTES, PictureFormat, picture_format
 
 MAX_PIXELS = 64_000_000
 """Largest picture that is read unless the user allows more."""
+
+_LONGEST_SIDE = 500_000
+"""Pixels; half of what libpng writes, because results may lie one above the other."""
 
 _EXPECTED = "expected a PNG, JPEG, WebP, BMP or TIFF picture"
 
@@ -51,17 +56,29 @@ _STRIP_PIXELS = 1 << 20
 """So many pixels are converted at a time: Pillow's own export of a whole picture would take twice its memory."""
 
 
+class TooManyPixels(InputError):
+    """A picture is larger than allowed.
+
+    Attributes:
+        fact: the error without advice.
+    """
+
+    def __init__(self, fact: str, advice: str) -> None:
+        self.fact = fact
+        super().__init__(f"{fact}: {advice}")
+
+
 def check_size(width: int, height: int, max_pixels: int) -> None:
     """Refuse what is too large.
 
     Raises:
-        InputError: more than `max_pixels`; the bare reason, without the name of the file.
+        TooManyPixels: more than `max_pixels`, or a side that no PNG could have; the bare reason, without the name of the file.
     """
     if width * height > max_pixels:
-        raise InputError(
-            f"it has {width * height / 1e6:.1f} megapixels ({width}x{height}), more than the {max_pixels / 1e6:g} allowed: "
-            "raise --max-megapixels"
-        )
+        size = f"{width * height / 1e6:.1f} megapixels ({width}x{height})"
+        raise TooManyPixels(f"it has {size}, more than the {max_pixels / 1e6:g} allowed", "raise --max-megapixels")
+    if max(width, height) > _LONGEST_SIDE:
+        raise TooManyPixels(f"it has {width}x{height} pixels, more than the {_LONGEST_SIDE} allowed on a side", "scale it down")
 
 
 def read_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
@@ -82,20 +99,43 @@ def read_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # a pipe might never give anything
             raise InputError(f"it is no file; {_EXPECTED}")
-        with path.open("rb") as file, _pillow_within_our_limits():
-            return _decoded(file, max_pixels)
+        with path.open("rb") as file:
+            return _read(file, max_pixels)
     except InputError as error:
         raise InputError(f"cannot read {path}: {error}") from error
-    except Exception as error:  # damaged files make Pillow raise nearly everything, from KeyError to struct.error
+    except (OSError, ValueError) as error:  # the latter for a name with a zero in it
         raise InputError(f"cannot read {path}: {_reason(error)}") from error
 
 
-@contextlib.contextmanager
-def _pillow_within_our_limits() -> Iterator[None]:
-    """Within the block Pillow says nothing, has no limit of its own and never completes a picture that is cut off.
+def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """Read a picture in memory as `read_image` reads a file; several threads may do so side by side.
 
-    These are settings of the process: the lock in `native_messages_dropped` keeps two of our threads apart.
+    Args:
+        data: a PNG, JPEG, WebP, BMP or TIFF file.
+        max_pixels: a larger picture is refused by its header, before it takes memory.
+
+    Returns:
+        (H, W, 3) uint8 BGR.
+
+    Raises:
+        TooManyPixels: it is too large.
+        InputError: it is empty, damaged, cut off or no such picture. Both have the bare reason for their text.
     """
+    return _read(BytesIO(data), max_pixels)
+
+
+def _read(file: BinaryIO, max_pixels: int) -> np.ndarray:
+    try:
+        with _pillow_within_our_limits():
+            return _decoded(file, max_pixels)
+    except InputError:
+        raise
+    except Exception as error:  # damaged files make Pillow raise nearly everything, from KeyError to struct.error
+        raise InputError(_reason(error)) from error
+
+
+@contextmanager
+def _our_limits() -> Iterator[None]:
     with native_messages_dropped(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         before = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES, TiffImagePlugin.READ_LIBTIFF
@@ -105,6 +145,10 @@ def _pillow_within_our_limits() -> Iterator[None]:
             yield
         finally:
             Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES, TiffImagePlugin.READ_LIBTIFF = before
+
+
+_pillow_within_our_limits = Shared(_our_limits)
+"""Within the block Pillow says nothing, has no limit of its own and never completes a picture that is cut off."""
 
 
 def _reason(error: Exception) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from icnet.base.classes import NAMES, PALETTE_RGB, VOID
 from icnet.base.errors import UsageError
-from icnet.runtime.overlay import colour_map, draw_overlay
+from icnet.runtime.overlay import OPACITY, colour_map, draw_overlay
 from icnet.runtime.segmenter import Segmentation
 
 ALL = tuple(range(len(NAMES)))
@@ -45,10 +45,11 @@ class Style:
         """(H, W, 3) uint8 BGR."""
         return colour_map(self.classes(segmentation), self.palette_rgb)
 
-    def overlay(self, segmentation: Segmentation, *, legend: bool = True) -> np.ndarray:
-        """(H, W, 3) uint8 BGR."""
+    def overlay(self, segmentation: Segmentation, *, opacity: float = OPACITY, legend: bool = True) -> np.ndarray:
+        """(H, W, 3) uint8 BGR; see `icnet.runtime.overlay.draw_overlay`."""
         only = None if self.only == ALL else self.only
-        return draw_overlay(segmentation.frame, segmentation.classes, legend=legend, palette_rgb=self.palette_rgb, only=only)
+        frame, classes = segmentation.frame, segmentation.classes
+        return draw_overlay(frame, classes, opacity=opacity, legend=legend, palette_rgb=self.palette_rgb, only=only)
 
 
 def read_style(only: str | None = None, palette: Path | None = None, min_area: int = 0) -> Style:

@@ -5,7 +5,7 @@ The documents grow frame by frame, so that a long video takes no more memory tha
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -41,30 +41,30 @@ class FrameInfo:
 class _Document(AbstractContextManager["_Document"]):
     """A JSON object whose list of items is written as they come. Use it in a `with` statement.
 
-    After an exception nothing is left of the file, and one that was there before stays as it was.
+    After an exception nothing is left of a file, and one that was there before stays as it was.
     """
 
-    def __init__(self, path: Path, beginning: str) -> None:
+    def __init__(self, target: Path | TextIO, beginning: str) -> None:
         self._beginning, self._items = beginning, 0
         self._file: TextIO
-        self._writing = self._open(path)
+        self._writing = self._open(target)
 
     @contextmanager
-    def _open(self, path: Path) -> Iterator[None]:
-        with replacing(path) as temporary, temporary.open("w", encoding="ascii", newline="\n") as self._file:
+    def _open(self, target: Path | TextIO) -> Iterator[None]:
+        with _file(target) if isinstance(target, Path) else nullcontext(target) as self._file:
             self._file.write(self._beginning)
             yield
             self._file.write(f"\n{self._end()}\n")
 
     def __enter__(self) -> Self:
-        """Create the file under a temporary name."""
+        """Begin the document; a file has a temporary name for now."""
         self._writing.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
-        """Complete the file and give it its name, or remove it."""
+        """Complete the document and give a file its name, or remove it."""
         return self._writing.__exit__(kind, error, traceback)
 
     def _append(self, item: dict[str, Any]) -> None:
@@ -85,18 +85,18 @@ class GeoJsonWriter(_Document):
     picture upside down), holes are clockwise.
     """
 
-    def __init__(self, path: Path, wanted: Sequence[int], *, min_area: int = 0) -> None:
+    def __init__(self, target: Path | TextIO, wanted: Sequence[int], *, min_area: int = 0) -> None:
         """Name the file; `with` creates it.
 
         Args:
-            path: its folder is created when missing.
+            target: a file, whose folder is created when missing, or an open stream, which stays open.
             wanted: indices of the classes to write.
             min_area: leave out regions of fewer pixels.
 
         Raises:
             OutputError: here or later, it cannot be written.
         """
-        super().__init__(path, f'{{"type":"FeatureCollection","axes":{_json(_AXES)},"features":[')
+        super().__init__(target, f'{{"type":"FeatureCollection","axes":{_json(_AXES)},"features":[')
         self._wanted, self._min_area = wanted, min_area
 
     def add(self, frame: FrameInfo, classes: np.ndarray) -> None:
@@ -124,11 +124,11 @@ class CocoWriter(_Document):
     class index plus 1, because some tools take 0 for the background.
     """
 
-    def __init__(self, path: Path, wanted: Sequence[int], *, form: CocoForm, min_area: int = 0) -> None:
+    def __init__(self, target: Path | TextIO, wanted: Sequence[int], *, form: CocoForm, min_area: int = 0) -> None:
         """Name the file; `with` creates it.
 
         Args:
-            path: its folder is created when missing.
+            target: a file, whose folder is created when missing, or an open stream, which stays open.
             wanted: indices of the classes to write.
             form: of the annotations.
             min_area: leave out regions of fewer pixels, from run lengths too.
@@ -136,7 +136,7 @@ class CocoWriter(_Document):
         Raises:
             OutputError: here or later, it cannot be written.
         """
-        super().__init__(path, '{"annotations":[')
+        super().__init__(target, '{"annotations":[')
         self._wanted, self._min_area = wanted, min_area
         self._annotations = {"polygons": self._polygons, "rle": self._run_lengths}[form]
         self._images: list[str] = []  # as text, which takes a tenth of the memory
@@ -173,6 +173,12 @@ class CocoWriter(_Document):
         categories = [{"id": index + 1, "name": NAMES[index]} for index in self._wanted]
         images = ",\n".join(self._images)
         return f'],"images":[\n{images}\n],"categories":{_json(categories)}}}'
+
+
+@contextmanager
+def _file(path: Path) -> Iterator[TextIO]:
+    with replacing(path) as temporary, temporary.open("w", encoding="ascii", newline="\n") as file:
+        yield file
 
 
 def one_ring(region: Region) -> np.ndarray:

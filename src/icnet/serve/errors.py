@@ -1,12 +1,13 @@
 """Why a request is refused, in one sentence; each knows its HTTP status and its gRPC code."""
 
-from typing import ClassVar
+from __future__ import annotations
 
-import grpc
+from typing import TYPE_CHECKING, ClassVar
 
 from icnet.base.errors import IcnetError
 
-Code = grpc.StatusCode
+if TYPE_CHECKING:
+    import grpc
 
 
 class Refused(IcnetError):
@@ -14,15 +15,22 @@ class Refused(IcnetError):
 
     Attributes:
         status: of the HTTP answer.
-        code: of the gRPC answer.
+        code_name: of the gRPC answer's code.
         reason: a word for metrics.
         retry_after_s: when it is worth another try; None where the same request would be refused again.
     """
 
     status: ClassVar[int] = 400
-    code: ClassVar[grpc.StatusCode] = Code.INVALID_ARGUMENT
+    code_name: ClassVar[str] = "INVALID_ARGUMENT"
     reason: ClassVar[str] = "bad_request"
     retry_after_s: ClassVar[int | None] = None
+
+    @property
+    def code(self) -> grpc.StatusCode:
+        """Of the gRPC answer."""
+        import grpc
+
+        return grpc.StatusCode[self.code_name]
 
 
 class BadRequest(Refused):
@@ -32,19 +40,19 @@ class BadRequest(Refused):
 class Unauthorized(Refused):
     """The token is missing or wrong."""
 
-    status, code, reason = 401, Code.UNAUTHENTICATED, "unauthorized"
+    status, code_name, reason = 401, "UNAUTHENTICATED", "unauthorized"
 
 
 class Forbidden(Refused):
     """Nobody may do this, or not from there."""
 
-    status, code, reason = 403, Code.PERMISSION_DENIED, "forbidden"
+    status, code_name, reason = 403, "PERMISSION_DENIED", "forbidden"
 
 
 class NotFound(Refused):
     """There is no such model, version or page."""
 
-    status, code, reason = 404, Code.NOT_FOUND, "not_found"
+    status, code_name, reason = 404, "NOT_FOUND", "not_found"
 
 
 class NotAcceptable(Refused):
@@ -56,7 +64,7 @@ class NotAcceptable(Refused):
 class TooSlow(Refused):
     """The request did not arrive in time."""
 
-    status, code, reason = 408, Code.DEADLINE_EXCEEDED, "too_slow"
+    status, code_name, reason = 408, "DEADLINE_EXCEEDED", "too_slow"
 
 
 class TooLarge(Refused):
@@ -74,10 +82,10 @@ class UnsupportedMedia(Refused):
 class Overloaded(Refused):
     """There is no room for another request now."""
 
-    status, code, reason, retry_after_s = 503, Code.RESOURCE_EXHAUSTED, "overloaded", 1
+    status, code_name, reason, retry_after_s = 503, "RESOURCE_EXHAUSTED", "overloaded", 1
 
 
 class Draining(Refused):
     """The server is about to end."""
 
-    status, code, reason, retry_after_s = 503, Code.UNAVAILABLE, "draining", 5
+    status, code_name, reason, retry_after_s = 503, "UNAVAILABLE", "draining", 5

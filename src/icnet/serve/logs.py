@@ -20,16 +20,18 @@ def request_id(given: str | None) -> str:
     return secrets.token_hex(8)
 
 
-def event(name: str, level: int = logging.INFO, **fields: Any) -> None:
+def event(name: str, level: int = logging.INFO, *, trace: BaseException | None = None, **fields: Any) -> None:
     """Log that something happened.
 
     Args:
         name: a word, such as `request`.
         level: of `logging`.
+        trace: an exception to be logged with where it came from.
         fields: what JSON can hold; None is left out.
     """
     if _LOGGER.isEnabledFor(level):
-        _LOGGER.log(level, name, extra={"fields": {key: value for key, value in fields.items() if value is not None}})
+        given = {key: value for key, value in fields.items() if value is not None}
+        _LOGGER.log(level, "%s", name, extra={"fields": given}, exc_info=trace)
 
 
 class _Formatter(logging.Formatter):

@@ -117,4 +117,6 @@ def _version(model: str) -> str:
     try:
         return file_sha256(*files)[:12]
     except OSError as error:
-        raise ModelError(f"cannot read {error.filename}: {error.strerror}") from error
+        raise ModelError(
+            f"cannot read {error.filename}: {error.strerror}; give a model name or the path of a .safetensors or .xml file"
+        ) from error

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TypeVar
 
 from icnet.serve.errors import Overloaded
@@ -19,8 +20,6 @@ class Pool:
         self._workers, self._capacity, self._metrics = workers, workers + queue, metrics
         self._executor = ThreadPoolExecutor(workers, thread_name_prefix="icnet-serve")
         self._admitted = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
 
     def check(self) -> None:
         """Refuse early, before a body is read.
@@ -39,7 +38,6 @@ class Pool:
         """
         self.check()
         self._admitted += 1
-        self._idle.clear()
         self._show()
         arrived = time.perf_counter()
 
@@ -47,25 +45,24 @@ class Pool:
             self._metrics.observe("queue", time.perf_counter() - arrived)
             return work()
 
-        future = self._executor.submit(timed)
-        future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._left))
         loop = asyncio.get_running_loop()
+
+        def left(_: object) -> None:
+            with suppress(RuntimeError):  # the server has ended without waiting for this
+                loop.call_soon_threadsafe(self._left)
+
+        future = self._executor.submit(timed)
+        future.add_done_callback(left)
         return await asyncio.wrap_future(future)
 
     def _left(self) -> None:
         """Also counts work whose client is gone: its thread is busy all the same."""
         self._admitted -= 1
         self._show()
-        if not self._admitted:
-            self._idle.set()
 
     def _show(self) -> None:
         self._metrics.busy.set(min(self._admitted, self._workers))
         self._metrics.queue.set(max(0, self._admitted - self._workers))
-
-    async def idle(self) -> None:
-        """Wait until nothing is left to do."""
-        await self._idle.wait()
 
     def close(self) -> None:
         """Let the threads go."""

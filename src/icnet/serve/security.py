@@ -1,7 +1,7 @@
 """Who may use the server."""
 
 import base64
-import binascii
+import hashlib
 import hmac
 import ipaddress
 
@@ -23,28 +23,33 @@ def check_token(token: str | None, authorization: str | None) -> None:
     if token is None:
         return
     shown = _shown(authorization or "")
-    if not hmac.compare_digest(shown.encode("utf-8", "surrogateescape"), token.encode()):
+    # digests have one length: the comparison would tell the token's
+    same = hmac.compare_digest(hashlib.sha256(shown).digest(), hashlib.sha256(token.encode()).digest())
+    if not (shown and same):
         raise Unauthorized(f"this server wants its token in the authorization header ({SCHEMES})")
 
 
-def _shown(authorization: str) -> str:
+def _shown(authorization: str) -> bytes:
     """The token in a header; empty if there is none."""
-    scheme, _, value = authorization.strip().partition(" ")
-    if scheme.lower() == "bearer":
-        return value.strip()
-    if scheme.lower() == "basic":
-        try:
-            return base64.b64decode(value.strip(), validate=True).decode().partition(":")[2]
-        except (binascii.Error, ValueError):
-            return ""
-    return ""
+    scheme, _, value = authorization.strip(" \t").partition(" ")
+    try:
+        sent = value.strip(" \t").encode("latin-1")  # as servers decode headers: these are the client's own bytes
+        if scheme.lower() == "bearer":
+            return sent
+        if scheme.lower() == "basic":
+            return base64.b64decode(sent, validate=True).partition(b":")[2]
+    except ValueError:  # also what base64 and encodings raise
+        pass
+    return b""
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches a server that binds `host`."""
-    if host == "localhost":
+    """Whether only this machine reaches a server that binds `host`: an address, or `localhost`; other names do not count."""
+    if host.lower() == "localhost":
         return True
     try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
+        address = ipaddress.ip_address(host[1:-1] if host.startswith("[") and host.endswith("]") else host)
     except ValueError:
         return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback

@@ -1,7 +1,8 @@
 """What the HTTP and the gRPC side share."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from icnet.serve.budget import Budget
 from icnet.serve.errors import Draining
 from icnet.serve.limits import Limits
 from icnet.serve.metrics import Metrics
@@ -23,6 +24,11 @@ class Service:
     """Names under which the server may be addressed over HTTP, lower case, without ports; None allows all."""
     draining: bool = False
     """The server is about to end: what is in flight is answered, nothing new begun."""
+    budget: Budget = field(init=False)
+    """Of the bodies being held."""
+
+    def __post_init__(self) -> None:
+        self.budget = Budget(self.limits.buffered_bytes, self.metrics.buffered)
 
     @property
     def ready(self) -> bool:

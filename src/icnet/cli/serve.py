@@ -1,0 +1,145 @@
+"""`icnet serve`: the model as a service, and a page."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from icnet.cli.terminal import finite
+from icnet.serve.limits import Limits
+from icnet.serve.options import ServerOptions
+
+if TYPE_CHECKING:
+    from icnet.serve.server import Addresses
+
+_MIB = 1 << 20
+_KIB = 1 << 10
+
+_TOKEN = "ICNET_TOKEN"
+
+_DEFAULT = ServerOptions()
+_LIMITS = Limits()
+
+
+def serve(
+    model: Annotated[
+        list[str], typer.Option(metavar="NAME|PATH", help="A published model, a .safetensors or an .xml file; may be repeated.")
+    ] = list(_DEFAULT.models),  # noqa: B006 - Typer wants a list and does not change it
+    host: Annotated[str, typer.Option(help="Address to listen on; one that other machines reach needs a token.")] = _DEFAULT.host,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="For HTTP and the page; 0 takes a free one.")] = _DEFAULT.port,
+    grpc_port: Annotated[int, typer.Option(min=0, max=65535, help="For gRPC; 0 takes a free one.")] = _DEFAULT.grpc_port or 0,
+    no_grpc: Annotated[bool, typer.Option("--no-grpc", help="Do not listen for gRPC.")] = False,
+    token_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help=f"Holds the token that clients must show; or set {_TOKEN}.")
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Another name under which a server without a token is addressed; may be repeated."),
+    ] = None,
+    tls_cert: Annotated[Path | None, typer.Option(metavar="FILE", help="Certificate chain (PEM) for TLS.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Its private key (PEM).")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Requests worked on side by side.")] = _DEFAULT.workers,
+    drain_seconds: Annotated[
+        float, typer.Option(min=0, callback=finite, help="At the end, wait so long for what is in flight.")
+    ] = _DEFAULT.drain_seconds,
+    max_queue: Annotated[int, typer.Option(min=0, help="Requests that wait for a worker; more get 503.")] = _LIMITS.queue,
+    max_body_mib: Annotated[
+        float, typer.Option(min=0.001, callback=finite, help="Size of a request as it is sent.")
+    ] = _LIMITS.body_bytes / _MIB,
+    max_decompressed_mib: Annotated[
+        float, typer.Option(min=0.001, callback=finite, help="Size of a compressed request once it is unpacked.")
+    ] = _LIMITS.decompressed_bytes / _MIB,
+    max_buffered_mib: Annotated[
+        float, typer.Option(min=0.001, callback=finite, help="Size of all requests held at one time.")
+    ] = _LIMITS.buffered_bytes / _MIB,
+    max_megapixels: Annotated[
+        float, typer.Option(min=0.001, callback=finite, help="Pictures with more are refused unread.")
+    ] = _LIMITS.pixels / 1e6,
+    max_json_depth: Annotated[int, typer.Option(min=1, help="Arrays and objects within each other.")] = _LIMITS.json_depth,
+    max_header_kib: Annotated[
+        float, typer.Option(min=1, callback=finite, help="Size of the headers of a request.")
+    ] = _LIMITS.header_bytes / _KIB,
+    header_seconds: Annotated[
+        float, typer.Option(min=0.1, callback=finite, help="Time for the headers of a request to arrive.")
+    ] = _LIMITS.header_seconds,
+    body_seconds: Annotated[
+        float, typer.Option(min=0.1, callback=finite, help="Time for the rest of a request to arrive.")
+    ] = _LIMITS.body_seconds,
+    idle_seconds: Annotated[
+        float, typer.Option(min=1, callback=finite, help="A connection without a request is closed after that.")
+    ] = _LIMITS.idle_seconds,
+    max_connections: Annotated[int, typer.Option(min=1, help="Open HTTP connections; more get 503.")] = _LIMITS.connections,
+) -> None:
+    """Serve the model over HTTP and gRPC (Open Inference Protocol), pictures in and pictures out, and a page to try it.
+
+    Logs go to stderr, a JSON object per line. SIGTERM and Ctrl-C answer what is in flight and end; SIGHUP reads the model files
+    again while the server goes on.
+    """
+    from icnet.base.errors import UsageError
+
+    try:
+        from icnet.serve.logs import set_up
+        from icnet.serve.server import serve as run
+    except ImportError as error:
+        raise UsageError(f"{error.name} is missing: pip install 'icnet[serve]'") from error
+
+    if (tls_cert is None) != (tls_key is None):
+        raise UsageError("--tls-cert and --tls-key go together: give both or none")
+    limits = Limits(
+        body_bytes=round(max_body_mib * _MIB),
+        decompressed_bytes=round(max_decompressed_mib * _MIB),
+        buffered_bytes=round(max_buffered_mib * _MIB),
+        pixels=round(max_megapixels * 1e6),
+        json_depth=max_json_depth,
+        header_bytes=round(max_header_kib * _KIB),
+        header_seconds=header_seconds,
+        body_seconds=body_seconds,
+        idle_seconds=idle_seconds,
+        connections=max_connections,
+        queue=max_queue,
+    )
+    options = ServerOptions(
+        models=tuple(model),
+        host=host,
+        port=port,
+        grpc_port=None if no_grpc else grpc_port,
+        token=_token(token_file),
+        hosts=tuple(allow_host or ()),
+        tls=(tls_cert, tls_key) if tls_cert and tls_key else None,
+        workers=workers,
+        drain_seconds=drain_seconds,
+        limits=limits,
+    )
+    set_up(os.fdopen(os.dup(2), "w", buffering=1))  # libraries that decode pictures have descriptor 2 silenced now and then
+    if not run(options, started=_tell):
+        raise typer.Exit(1)
+
+
+def _tell(addresses: Addresses) -> None:
+    typer.echo(f"page and HTTP  {addresses.http}")
+    if addresses.grpc is not None:
+        typer.echo(f"gRPC           {addresses.grpc}")
+    sys.stdout.flush()
+
+
+def _token(path: Path | None) -> str | None:
+    """The token of a file or of the environment."""
+    from icnet.base.errors import UsageError
+
+    if path is None:
+        token, where = os.environ.get(_TOKEN, "").strip(), f"${_TOKEN}"
+        if not token:
+            return None
+    else:
+        where = str(path)
+        try:
+            token = path.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"cannot read the token in {path}: {error}") from error
+    if not token or not all("!" <= sign <= "~" for sign in token):
+        raise UsageError(f"{where} must hold a token on one line, printable ASCII without spaces")
+    return token

@@ -1,0 +1,123 @@
+"""A segmentation in the form that a client asked for."""
+
+import json
+from dataclasses import dataclass, field
+from io import StringIO
+from typing import Literal, get_args
+
+import cv2
+import numpy as np
+
+from icnet.base.classes import NAMES
+from icnet.media.outputs import document_writer, draw
+from icnet.media.sinks import png
+from icnet.media.style import Style
+from icnet.media.vectors import FrameInfo
+from icnet.runtime.overlay import OPACITY
+from icnet.runtime.segmenter import Segmentation
+from icnet.serve.accept import preferred
+from icnet.serve.errors import BadRequest, NotAcceptable
+from icnet.serve.models import Served
+
+Form = Literal["classes", "palette", "overlay", "colour", "confidence", "layers", "geojson", "coco", "rle", "shares"]
+"""What an answer can be; the names are those of `icnet segment --write`, with `layers` and `shares` besides."""
+
+PNG, JPEG, GEOJSON, JSON = "image/png", "image/jpeg", "application/geo+json", "application/json"
+
+_FORMS: dict[str, Form] = {PNG: "classes", JPEG: "overlay", GEOJSON: "geojson", JSON: "shares"}
+"""What a client gets that asks by media type only."""
+
+_MEDIA_TYPES: dict[Form, tuple[str, ...]] = {
+    **dict.fromkeys(get_args(Form), (PNG,)),
+    "overlay": (PNG, JPEG),
+    "geojson": (GEOJSON,),
+    "coco": (JSON,),
+    "rle": (JSON,),
+    "shares": (JSON,),
+}
+
+_JPEG_QUALITY = 90
+
+_LONGEST_SIDE = 65_500
+"""Pixels; what JPEG and libjpeg hold."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a client asked for."""
+
+    form: Form = "classes"
+    media_type: str = PNG
+    style: Style = field(default_factory=Style)
+    opacity: float = OPACITY
+    """Of the colours in an overlay."""
+    legend: bool = True
+    """Whether an overlay names its classes."""
+
+    @property
+    def confidence(self) -> bool:
+        """Whether it has to be computed."""
+        return self.form in ("confidence", "layers")
+
+
+def negotiate(form: Form | None, accept: str | None) -> tuple[Form, str]:
+    """Find the form and media type of the answer.
+
+    Args:
+        form: asked for by name, which counts more than `accept`.
+        accept: the header.
+
+    Raises:
+        NotAcceptable: no form is named, and none has an acceptable media type.
+    """
+    if form is not None:
+        media_types = _MEDIA_TYPES[form]
+        return form, preferred(accept, media_types) or media_types[0]
+    media_type = preferred(accept, list(_FORMS))
+    if media_type is None:
+        raise NotAcceptable(f"the accept header takes none of {', '.join(_FORMS)}: name one, or choose by the parameter as")
+    return _FORMS[media_type], media_type
+
+
+def encode(segmentation: Segmentation, wanted: Wanted, served: Served) -> bytes:
+    """Make the body of an answer.
+
+    Args:
+        segmentation: with its confidence if `wanted.confidence`.
+        wanted: the form.
+        served: the model that it comes from.
+
+    Raises:
+        BadRequest: the picture is too long for JPEG.
+    """
+    style = wanted.style
+    match wanted.form:
+        case "shares":
+            return _shares(segmentation, style, served)
+        case "geojson" | "coco" | "rle":
+            text = StringIO()
+            document = document_writer(wanted.form, text, style)
+            with document:
+                document.add(FrameInfo("image", 0, None), segmentation.classes)
+            return text.getvalue().encode("ascii")
+        case "overlay":
+            overlay = style.overlay(segmentation, opacity=wanted.opacity, legend=wanted.legend)
+            return png(overlay) if wanted.media_type == PNG else _jpeg(overlay)
+        case "layers":
+            assert segmentation.confidence is not None, "it was not asked for"
+            return png(np.vstack([style.classes(segmentation), segmentation.confidence]))
+        case form:
+            return png(draw(segmentation, [form], style)[form], palette_rgb=style.palette_rgb if form == "palette" else None)
+
+
+def _shares(segmentation: Segmentation, style: Style, served: Served) -> bytes:
+    height, width = segmentation.classes.shape
+    shares, names = segmentation.shares(), [NAMES[index] for index in style.only]
+    about = {"model": served.name, "version": served.version, "width": width, "height": height}
+    return json.dumps({**about, "shares": {name: shares[name] for name in names}}).encode()
+
+
+def _jpeg(image: np.ndarray) -> bytes:
+    if max(image.shape) > _LONGEST_SIDE:
+        raise BadRequest(f"JPEG holds {_LONGEST_SIDE} pixels a side and the picture has {max(image.shape)}: ask for image/png")
+    return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1].tobytes()

@@ -1,0 +1,76 @@
+"""The HTTP side put together."""
+
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from icnet import __version__
+from icnet.serve import inference_http, page_http, pictures_http
+from icnet.serve.errors import Refused
+from icnet.serve.gatekeeper import Gatekeeper
+from icnet.serve.service import Service
+
+_ABOUT = "Semantic segmentation of road scenes: pictures in, class maps out, and the Open Inference Protocol."
+
+
+def build_app(service: Service) -> FastAPI:
+    """The ASGI application of a service."""
+    app = FastAPI(title="icnet", version=__version__, description=_ABOUT, docs_url=None, redoc_url=None)
+    for module in (inference_http, pictures_http, page_http):
+        app.include_router(module.router(service))
+
+    @app.get("/metrics", summary="Metrics for Prometheus", responses={200: {"content": {"text/plain": {}}}})
+    async def metrics() -> Response:
+        return Response(service.metrics.page(), headers={"content-type": "text/plain; version=0.0.4; charset=utf-8"})
+
+    app.add_exception_handler(Refused, _refused)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http_error)
+    setattr(app, "openapi", lambda: _schema(app))  # noqa: B010 - the documented way to change the schema
+    app.add_middleware(Gatekeeper, service=service)
+    return app
+
+
+def error_answer(status: int, text: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    """The one form of every error: `{"error": "a sentence"}`."""
+    return JSONResponse({"error": text}, status, headers)
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refused)
+    request.state.refused = error.reason
+    wait = {} if error.retry_after_s is None else {"retry-after": str(error.retry_after_s)}
+    return error_answer(error.status, str(error), wait)
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    """What FastAPI finds wrong with a parameter."""
+    assert isinstance(error, RequestValidationError)
+    request.state.refused = "bad_request"
+    first = error.errors()[0]
+    where = " ".join(str(part) for part in first["loc"][:2])
+    return error_answer(400, f"{where[:80]}: {first['msg']}")
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    """No such path, or not by this method."""
+    assert isinstance(error, HTTPException)
+    text = {404: "there is nothing at this address: /openapi.json lists what there is", 405: "this address takes another method"}
+    return error_answer(error.status_code, text.get(error.status_code, error.detail), dict(error.headers or {}))
+
+
+def _schema(app: FastAPI) -> dict[str, Any]:
+    """FastAPI's schema with our one form of errors: 400 where it says 422."""
+    if app.openapi_schema is None:
+        schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        for path in schema["paths"].values():
+            for operation in path.values():
+                operation["responses"].pop("422", None)
+        for name in ("HTTPValidationError", "ValidationError"):
+            schema.get("components", {}).get("schemas", {}).pop(name, None)
+        app.openapi_schema = schema
+    return app.openapi_schema

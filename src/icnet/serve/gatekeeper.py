@@ -1,0 +1,185 @@
+"""Everything that holds for every HTTP request: who may ask, what is told in the headers, what is counted and logged."""
+
+import ipaddress
+import logging
+import re
+import time
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from icnet.serve.errors import BadRequest, Forbidden, Refused, Unauthorized
+from icnet.serve.logs import event, request_id
+from icnet.serve.security import check_token
+from icnet.serve.service import Service
+
+_HEALTH = frozenset({"/v2/health/live", "/v2/health/ready"})
+"""Probes know no token."""
+_QUIET = _HEALTH | {"/metrics"}
+"""Asked every few seconds."""
+
+_LONGEST_PATH, _LONGEST_METHOD = 200, 20
+"""As logged."""
+
+_STANDING = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(self), microphone=(), geolocation=(), display-capture=(), payment=(), usb=()"),
+    (
+        b"content-security-policy",
+        b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; "
+        b"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+]
+"""Headers of every answer."""
+_HTTPS_ONLY = (b"strict-transport-security", b"max-age=31536000")
+_NOT_KEPT = (b"cache-control", b"no-store")
+
+_CHALLENGES = ('Basic realm="icnet", charset="UTF-8"', 'Bearer realm="icnet"')
+"""Browsers ask for a password at the first."""
+
+_HOST = re.compile(r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]{2,45})\]|(?P<name>[A-Za-z0-9._~%!$&'()*+,;=-]{1,255}))(?::(?P<port>\d{0,5}))?")
+
+
+class Gatekeeper:
+    """ASGI middleware around the whole application."""
+
+    def __init__(self, app: ASGIApp, service: Service) -> None:
+        """Stand before `app`, which notes the `reason` of what it refuses in `scope["state"]["refused"]`."""
+        self._app, self._service = app, service
+        self._hosts = None if service.hosts is None else frozenset(_plain_name(host.strip("[]")) for host in service.hosts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        state = scope.setdefault("state", {})
+        state["request_id"] = request_id(headers.get("x-request-id"))
+        visit = _Visit(scope, receive, send)
+        try:
+            try:
+                self._check(scope, headers)
+            except Refused as error:
+                state["refused"] = error.reason
+                await _refusal(error)(scope, visit.receive, visit.send)
+            else:
+                await self._app(scope, visit.receive, visit.send)
+        except ClientDisconnect:
+            pass
+        except Exception as error:
+            event("error", logging.ERROR, trace=error, request_id=state["request_id"])
+            if visit.status is None:
+                text = f"an error inside the server; its log has the details under request {state['request_id']}"
+                await JSONResponse({"error": text}, 500)(scope, visit.receive, visit.send)
+        finally:
+            self._note(visit)
+
+    def _check(self, scope: Scope, headers: Headers) -> None:
+        host = headers.get("host")
+        parsed = None if host is None else _HOST.fullmatch(host)
+        if host is not None and parsed is None:
+            raise BadRequest("the host header is no name or address, with or without a port")
+        if self._hosts is not None and (parsed is None or _plain_name(parsed["ipv6"] or parsed["name"]) not in self._hosts):
+            raise Forbidden(
+                "this server has another name than the request's host header: ask it by its own, or name that with --allow-host"
+            )
+        if scope["method"] not in ("GET", "HEAD") and _from_elsewhere(headers, parsed):
+            raise Forbidden("browsers may send this from the server's own page only")
+        if scope["path"] not in _HEALTH:
+            check_token(self._service.token, headers.get("authorization"))
+
+    def _note(self, visit: "_Visit") -> None:
+        scope, metrics, state = visit.scope, self._service.metrics, visit.scope["state"]
+        seconds = time.perf_counter() - visit.begun
+        route = getattr(scope.get("route"), "path", None) or "other"
+        status = "499" if visit.status is None else str(visit.status)  # nobody was left to answer: as nginx has it
+        metrics.answered("http", route, status, seconds)
+        if "refused" in state:
+            metrics.rejected("http", state["refused"])
+        event(
+            "request", logging.DEBUG if scope["path"] in _QUIET else logging.INFO,
+            protocol="http", method=scope["method"][:_LONGEST_METHOD], path=scope["path"][:_LONGEST_PATH], route=route,
+            status=int(status), seconds=round(seconds, 6), bytes_in=visit.bytes_in, bytes_out=visit.bytes_out,
+            request_id=state["request_id"], client=scope["client"][0] if scope.get("client") else None,
+            model=visit.model, version=visit.version,
+        )  # fmt: skip
+
+
+class _Visit:
+    """One request on its way through."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.scope, self._receive, self._send = scope, receive, send
+        self.begun = time.perf_counter()
+        self.status: int | None = None
+        self.bytes_in = self.bytes_out = 0
+        self.model: str | None = None
+        self.version: str | None = None
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self.bytes_in += len(message.get("body", b""))
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message = {**message, "headers": self._headers(message.get("headers", ()))}
+        elif message["type"] == "http.response.body":
+            self.bytes_out += len(message.get("body", b""))
+        await self._send(message)
+
+    def _headers(self, own: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        """The application's headers and the standing ones."""
+        headers = [(name.lower(), value) for name, value in own]
+        names = dict(headers)
+        self.model, self.version = (
+            names.get(name, b"").decode("latin-1") or None for name in (b"x-model-name", b"x-model-version")
+        )
+        headers += _STANDING
+        headers.append((b"x-request-id", self.scope["state"]["request_id"].encode()))
+        if self.scope.get("scheme") == "https":
+            headers.append(_HTTPS_ONLY)
+        if b"cache-control" not in names:
+            headers.append(_NOT_KEPT)
+        return headers
+
+
+def _plain_name(name: str) -> str:
+    """A form in which equal names are equal."""
+    try:
+        return str(ipaddress.ip_address(name))
+    except ValueError:
+        return name.lower().removesuffix(".")
+
+
+def _from_elsewhere(headers: Headers, host: re.Match[str] | None) -> bool:
+    """Whether a browser sends this for a page of another origin: it would add the user's password by itself."""
+    if headers.get("sec-fetch-site") in ("cross-site", "same-site"):
+        return True
+    origin = headers.get("origin")
+    if origin is None:
+        return False
+    try:
+        url = urlsplit(origin)
+        default = {"http": 80, "https": 443}[url.scheme]
+        there = (_plain_name(url.hostname or ""), url.port or default)
+    except (ValueError, KeyError):  # such as `null`, which sandboxed pages have
+        return True
+    return host is None or there != (_plain_name(host["ipv6"] or host["name"]), int(host["port"] or default))
+
+
+def _refusal(error: Refused) -> JSONResponse:
+    answer = JSONResponse({"error": str(error)}, error.status)
+    if isinstance(error, Unauthorized):
+        for challenge in _CHALLENGES:
+            answer.headers.append("WWW-Authenticate", challenge)
+    return answer

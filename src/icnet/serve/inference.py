@@ -1,0 +1,181 @@
+"""The Open Inference Protocol without a transport: what a model takes and gives, and what is done with a request.
+
+https://github.com/kserve/open-inference-protocol describes the protocol; the repository is an extension of Triton's.
+"""
+
+import asyncio
+from collections.abc import Collection, Sequence
+from typing import Any, NoReturn
+
+import numpy as np
+
+from icnet import __version__
+from icnet.base.classes import NAMES
+from icnet.base.errors import ModelError
+from icnet.runtime.decode import decode, decode_confidence
+from icnet.runtime.preprocess import resize_frame
+from icnet.serve.errors import BadRequest, Draining, TooLarge
+from icnet.serve.models import Served
+from icnet.serve.service import Service
+
+INPUT, CLASSES, CONFIDENCE = "data", "classes", "confidence"
+
+PLATFORM = "icnet_openvino"
+
+SERVER = {"name": "icnet", "version": __version__, "extensions": ["binary_tensor_data", "model_repository"]}
+
+DATATYPES = {np.dtype(np.uint8): "UINT8", np.dtype(np.float32): "FP32"}
+
+_NOT_DONE = frozenset({"classification", "sequence_id", "sequence_start", "sequence_end"}) | {
+    f"shared_memory_{what}" for what in ("region", "byte_size", "offset")
+}
+"""Parameters that change what an answer means; all others may be ignored."""
+
+
+def metadata(served: Served) -> dict[str, Any]:
+    """What the protocol tells of a model."""
+    return {
+        "name": served.name,
+        "versions": [served.version],
+        "platform": PLATFORM,
+        "inputs": [{"name": INPUT, "datatype": "UINT8", "shape": [1, -1, -1, 3]}],
+        "outputs": [{"name": name, "datatype": kind, "shape": shape} for name, (kind, shape) in _outputs(served).items()],
+    }
+
+
+def _outputs(served: Served) -> dict[str, tuple[str, list[int]]]:
+    """Name to datatype and shape; -1 is the picture's own height and width."""
+    engine = served.segmenter.engine
+    outputs = {CLASSES: ("UINT8", [1, -1, -1])}
+    if engine.output != "index":
+        stride = 4 if engine.output == "logits" else 1
+        outputs[CONFIDENCE] = ("UINT8", [1, -1, -1])
+        outputs[engine.output] = ("FP32", [1, len(NAMES), *(side // stride for side in engine.size_hw)])
+    return outputs
+
+
+def check_parameters(names: Collection[str]) -> None:
+    """Refuse parameters that cannot be ignored.
+
+    Raises:
+        BadRequest: there is one.
+    """
+    for name in _NOT_DONE.intersection(names):
+        raise BadRequest(f"the parameter {name} is not supported: send the request without it")
+
+
+def check_input(name: str, datatype: str, shape: Sequence[int], *, pixels: int) -> None:
+    """Refuse an input that is no picture.
+
+    Args:
+        name: of the input.
+        datatype: as the protocol names it.
+        shape: must be 1, height, width, 3.
+        pixels: most that are taken.
+
+    Raises:
+        BadRequest: it is another one.
+        TooLarge: it has more pixels.
+    """
+    if name != INPUT:
+        raise BadRequest(f"there is one input, {INPUT}, and no other")
+    if datatype != "UINT8":
+        raise BadRequest(f"{INPUT} must be of datatype UINT8")
+    if len(shape) != 4 or shape[0] != 1 or shape[3] != 3 or min(shape) < 1:
+        raise BadRequest(
+            f"the shape of {INPUT} must be [1, height, width, 3], with at least one pixel: send one picture at a time"
+        )
+    if shape[1] * shape[2] > pixels:
+        raise TooLarge(f"the picture has more than {pixels} pixels, the limit here: make it smaller")
+
+
+def wanted(served: Served, names: Sequence[str]) -> tuple[str, ...]:
+    """The outputs that a request gets.
+
+    Args:
+        served: the model.
+        names: asked for; none means all.
+
+    Raises:
+        BadRequest: one does not exist, or twice in `names`.
+    """
+    outputs = tuple(_outputs(served))
+    if not set(names).issubset(outputs):
+        raise BadRequest(f"there is no such output of {served.name}: choose among {', '.join(outputs)}")
+    if len(set(names)) != len(names):
+        raise BadRequest("an output is asked for twice: name each once")
+    return tuple(names) or outputs
+
+
+def infer(served: Served, data: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Run a model once.
+
+    Args:
+        served: the model.
+        data: (1, H, W, 3) uint8 BGR.
+        names: of the wanted outputs; only these are computed.
+
+    Returns:
+        Name to output: `classes` and `confidence` (1, H, W) uint8, the network's own output as it comes.
+    """
+    engine, frame_bgr = served.segmenter.engine, data[0]
+    raw = engine.infer(resize_frame(frame_bgr, engine.size_hw))
+    results: dict[str, np.ndarray] = {engine.output: raw}
+    threads = engine.options.threads
+    if {CLASSES, CONFIDENCE}.intersection(names):
+        height, width = frame_bgr.shape[:2]
+        classes = decode(raw, engine.output, (height, width), threads=threads)
+        results[CLASSES] = classes[np.newaxis]
+        if CONFIDENCE in names:
+            results[CONFIDENCE] = decode_confidence(raw, engine.output, classes, threads=threads)[np.newaxis]
+    return {name: results[name] for name in names}
+
+
+def index(service: Service) -> list[dict[str, str]]:
+    """All models, as the repository extension lists them."""
+    return [state(served) for served in service.models]
+
+
+def state(served: Served) -> dict[str, str]:
+    """One of them."""
+    return {"name": served.name, "version": served.version, "state": "READY", "reason": ""}
+
+
+class Reloads:
+    """Reloads models from where the server found them when it was started, one at a time."""
+
+    def __init__(self, service: Service) -> None:
+        self._service, self._lock = service, asyncio.Lock()
+
+    async def load(self, name: str, parameters: Collection[str]) -> Served:
+        """Reload a model; the workers of requests are not needed for it, so that it happens under any load.
+
+        Args:
+            name: of the model.
+            parameters: names of those in the request; none is possible.
+
+        Raises:
+            BadRequest: there are parameters, or the files hold no fitting model; the version before goes on serving.
+            NotFound: there is no such model.
+            Draining: the server is about to end.
+        """
+        if parameters:
+            raise BadRequest("the server only reads again what it was started with: send no config, files or other parameters")
+        self._service.models.get(name)
+        async with self._lock:
+            if self._service.draining:
+                raise Draining("the server is about to end: no model is loaded any more")
+            try:
+                return await asyncio.to_thread(self._service.models.reload, name)
+            except ModelError as error:
+                raise BadRequest(f"{error}; the version before goes on serving") from error
+
+    def unload(self, name: str) -> NoReturn:
+        """Refuse to unload a model.
+
+        Raises:
+            BadRequest: always.
+            NotFound: there is no such model.
+        """
+        self._service.models.get(name)
+        raise BadRequest("models cannot be unloaded: what the server was started with is served until it ends")

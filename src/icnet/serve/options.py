@@ -1,0 +1,42 @@
+"""How a server runs; the defaults of `icnet serve`."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from icnet.base.errors import UsageError
+from icnet.base.spec import DEFAULT_MODEL
+from icnet.serve.limits import Limits
+from icnet.serve.security import is_loopback
+
+
+@dataclass(frozen=True)
+class ServerOptions:
+    """How a server runs."""
+
+    models: tuple[str, ...] = (DEFAULT_MODEL,)
+    """Published names or paths; the first is the default."""
+    host: str = "127.0.0.1"
+    """Address or name to listen on."""
+    port: int = 8000
+    """For HTTP; 0 chooses a free one."""
+    grpc_port: int | None = 8001
+    """For gRPC; 0 chooses a free one, None leaves gRPC out."""
+    token: str | None = None
+    """What clients must show; may be missing only on a loopback address."""
+    hosts: tuple[str, ...] = ()
+    """More names under which a server without a token may be addressed."""
+    tls: tuple[Path, Path] | None = None
+    """Certificate chain and private key, PEM."""
+    workers: int = 3
+    """Requests worked on side by side: while the network has one, the pictures before and after it are decoded and encoded."""
+    drain_seconds: float = 25
+    """The end waits so long for what is in flight."""
+    limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        if not self.token and not is_loopback(self.host):
+            raise UsageError(
+                f"{self.host} can be reached from other machines: give clients a token with --token-file, or listen on 127.0.0.1"
+            )
+        if self.workers < 1:
+            raise UsageError(f"the number of workers must be 1 or more, not {self.workers}")

@@ -1,0 +1,36 @@
+"""What tests do with the page, and what they see of it."""
+
+import numpy as np
+from page_site import pixels, png
+
+
+def choose(page, file: bytes, name: str = "street.png", kind: str = "image/png") -> None:
+    page.set_input_files("#file", {"name": name, "mimeType": kind, "buffer": file})
+
+
+def show(page, image: np.ndarray, name: str = "street.png") -> None:
+    """Choose a picture and wait for its classes."""
+    choose(page, png(image), name)
+    page.locator("#status", has_text=f"{name}: ").wait_for(state="attached")
+
+
+def seen(page) -> np.ndarray:
+    """(H, W, 3): the frame with the picture as it is on the screen."""
+    return pixels(page.locator("#frame").screenshot())
+
+
+def seen_at(page, x: int, y: int, size_hw: tuple[int, int]) -> np.ndarray:
+    """The colour on the screen in the middle of a pixel of the picture."""
+    image = seen(page)
+    return image[int((y + 0.5) * image.shape[0] / size_hw[0]), int((x + 0.5) * image.shape[1] / size_hw[1])].astype(float)
+
+
+def point(page, x: int, y: int, size_hw: tuple[int, int]) -> None:
+    """Move the mouse to the middle of a pixel of the picture."""
+    box = page.locator("#surface").bounding_box()
+    page.mouse.move(box["x"] + (x + 0.5) * box["width"] / size_hw[1], box["y"] + (y + 0.5) * box["height"] / size_hw[0])
+
+
+def told(page) -> str:
+    """What the label at the pointer says."""
+    return page.locator("#chip .text").text_content()

@@ -1,0 +1,265 @@
+import numpy as np
+import pytest
+from page_acts import choose, point, seen_at, show, told
+from page_site import SLOW_WIDTH, blended, classes_of, encoded, percent_of, picture, pixels, png
+from PIL import Image
+
+expect = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install playwright").expect
+
+OPACITY = 0.6
+"""When the page opens."""
+
+
+def test_example(page, site):
+    before = site.count()
+    page.get_by_role("button", name="Example street").click()
+    expect(page.locator("#status")).to_contain_text("%.")
+    assert site.count() == before + 1
+    assert page.locator("#base").evaluate("canvas => [canvas.width, canvas.height]") == [960, 720]
+    assert page.locator("#round-trip").text_content().endswith(" ms")
+    assert page.locator("#server").text_content().endswith(" ms")
+    expect(page.locator("#rate")).to_be_hidden()
+    expect(page.locator("#served")).to_have_text("first, version 000000000000")
+
+
+@pytest.mark.parametrize("size_hw", [(60, 80), (37, 61), (3, 1)])
+def test_picture_is_shown_with_exact_classes(page, size_hw):
+    image = picture(1, size_hw)
+    show(page, image)
+    data = "canvas => [...canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data]"
+    original, overlay = (np.array(page.locator(name).evaluate(data)).reshape(*size_hw, 4) for name in ("#base", "#overlay"))
+    classes = classes_of(image)
+    assert np.array_equal(original[..., :3], image)
+    assert np.array_equal(overlay[..., :3], blended(image, classes, 1))
+    assert (overlay[..., 3] == 255).all()
+    shares = page.locator("#legend .share").all_text_contents()
+    counts = np.bincount(classes.ravel(), minlength=12)
+    assert shares == [f"{np.floor(1000 * count / classes.size + 0.5) / 10:.1f}%" if count else "0%" for count in counts]
+
+
+def test_hover_and_arrow_keys_tell_class_and_confidence(page):
+    image = picture(2)
+    show(page, image)
+    names = page.locator("#legend .class").all_text_contents()
+    classes, percent = classes_of(image), percent_of(image)
+    for x, y in [(0, 0), (79, 59), (13, 47), (55, 5), (40, 31)]:
+        point(page, x, y, (60, 80))
+        assert told(page) == f"{names[classes[y, x]]} {percent[y, x]}%"
+    page.mouse.move(1270, 790)
+    expect(page.locator("#chip")).to_be_hidden()
+    page.focus("#surface")
+    for keys, (x, y) in [(["ArrowLeft"], (40, 30)), (["ArrowRight", "Shift+ArrowDown"], (42, 31)), (["ArrowUp"] * 30, (42, 0))]:
+        for key in keys:
+            page.keyboard.press(key)
+        expect(page.locator("#probe-status")).to_have_text(f"{names[classes[y, x]]} {percent[y, x]}%")
+        expect(page.locator("#cross")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("#cross")).to_be_hidden()
+
+
+def test_switches_and_opacity_change_what_is_seen(page):
+    image = picture(3)
+    show(page, image)
+    classes, (x, y) = classes_of(image), (55, 15)
+    colours = blended(image, classes, OPACITY)[y, x]
+    assert np.abs(seen_at(page, x, y, (60, 80)) - colours).max() <= 2
+    box = page.locator("#legend input").nth(classes[y, x])
+    box.uncheck()
+    assert np.abs(seen_at(page, x, y, (60, 80)) - image[y, x]).max() <= 2
+    box.check()
+    page.locator("#opacity").fill("20")
+    expect(page.locator("#opacity-value")).to_have_text("20%")
+    assert np.abs(seen_at(page, x, y, (60, 80)) - blended(image, classes, 0.2)[y, x]).max() <= 2
+    page.get_by_role("button", name="Hide all").click()
+    assert page.locator("#legend input:checked").count() == 0
+    assert np.abs(seen_at(page, x, y, (60, 80)) - image[y, x]).max() <= 2
+    page.get_by_role("button", name="Show all").click()
+    assert page.locator("#legend input:checked").count() == 12
+
+
+def test_divider_by_mouse_and_by_keys(page):
+    image = picture(4)
+    show(page, image)
+    size, coloured = (60, 80), blended(image, classes_of(image), OPACITY)
+    left, right = (15, 45), (65, 45)
+
+    def original(x: int, y: int) -> bool:
+        colour = seen_at(page, x, y, size)
+        plain, with_classes = (np.abs(colour - expected[y, x]).max() <= 2 for expected in (image, coloured))
+        assert plain != with_classes
+        return plain
+
+    assert not original(*left)
+    frame = page.locator("#frame").bounding_box()
+    middle = frame["y"] + frame["height"] / 2
+    page.mouse.move(frame["x"] + 22, middle)
+    page.mouse.down()
+    page.mouse.move(frame["x"] + frame["width"] / 2, middle, steps=4)
+    page.mouse.up()
+    assert original(*left)
+    assert not original(*right)
+    slider = page.get_by_role("slider", name="Compare with the original")
+    expect(slider).to_have_attribute("aria-valuetext", "50% original, 50% with classes")
+    slider.press("End")
+    assert original(*right)
+    slider.press("ArrowLeft")
+    expect(slider).to_have_attribute("aria-valuetext", "99% original, 1% with classes")
+    slider.press("Home")
+    assert not original(*left)
+
+
+def test_downloads_are_exact(page):
+    image = picture(5, (37, 61))
+    show(page, image, "my street.final.png")
+    classes = classes_of(image)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Class map").click()
+    assert download.value.suggested_filename == "my street.final_classes.png"
+    saved = Image.open(download.value.path())
+    assert saved.mode == "L"
+    assert np.array_equal(np.asarray(saved), classes)
+    hidden = int(classes[20, 30])
+    page.locator("#legend input").nth(hidden).uncheck()
+    page.locator("#divider").press("End")
+    for _ in range(50):
+        page.locator("#divider").press("ArrowLeft")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Overlay as shown").click()
+    overlay = pixels(download.value.path().read_bytes()).astype(float)
+    expected = np.where((classes == hidden)[..., None], image, blended(image, classes, OPACITY))
+    expected[:, :30] = image[:, :30]
+    assert overlay.shape == image.shape
+    assert np.abs(np.delete(overlay - expected, 30, axis=1)).max() <= 2  # the divider crosses column 30
+
+
+@pytest.mark.parametrize(("form", "orientation"), [("bmp", 1), ("gif", 1), ("avif", 1), ("webp", 1), ("webp", 6)])
+def test_other_forms_are_segmented_as_they_are_shown(page, form, orientation):
+    image = np.repeat(picture(17)[..., :1], 3, axis=2)  # grey, which GIF holds exactly
+    exif = Image.Exif()
+    if orientation > 1:
+        exif[0x0112] = orientation
+    choose(page, encoded(image, form, quality=100, exif=exif), f"street.{form}", f"image/{form}")
+    expect(page.locator("#status")).to_contain_text(f"street.{form}: ")
+    colour = page.locator("#base").evaluate("canvas => [...canvas.getContext('2d').getImageData(5, 5, 1, 1).data]")
+    point(page, 5, 5, page.locator("#base").evaluate("canvas => [canvas.height, canvas.width]"))
+    assert told(page).endswith(f" {np.floor(colour[1] / 2.55 + 0.5):.0f}%")
+
+
+@pytest.mark.parametrize("form", ["jpeg", "png"])
+def test_pictures_that_a_camera_has_turned(page, form):
+    image = picture(6, (40, 60))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    choose(page, encoded(image, form, exif=exif, quality=95), f"turned.{form}", f"image/{form}")
+    expect(page.locator("#status")).to_contain_text(f"turned.{form}: ")
+    assert page.locator("#base").evaluate("canvas => [canvas.width, canvas.height]") == [40, 60]
+    upright = np.rot90(image, -1)
+    colour = page.locator("#base").evaluate("canvas => [...canvas.getContext('2d').getImageData(5, 5, 1, 1).data]")
+    assert np.abs(np.array(colour[:3]) - upright[5, 5]).max() < 16
+
+
+@pytest.mark.parametrize("way", ["drop", "paste"])
+def test_dropped_and_pasted_pictures(page, way):
+    image = picture(7)
+    transfer = page.evaluate_handle(
+        """bytes => {
+          const transfer = new DataTransfer();
+          transfer.items.add(new File([new Uint8Array(bytes)], "given.png", { type: "image/png" }));
+          return transfer;
+        }""",
+        list(png(image)),
+    )
+    if way == "drop":
+        page.dispatch_event("#stage", "dragenter", {"dataTransfer": transfer})
+        expect(page.locator(".droptarget")).to_be_visible()
+        page.dispatch_event("#stage", "drop", {"dataTransfer": transfer})
+        expect(page.locator(".droptarget")).to_be_hidden()
+    else:
+        page.evaluate("data => document.dispatchEvent(new ClipboardEvent('paste', { clipboardData: data }))", transfer)
+    expect(page.locator("#status")).to_contain_text("given.png: ")
+    point(page, 33, 33, (60, 80))
+    assert told(page).endswith(f" {percent_of(image)[33, 33]}%")
+
+
+def test_a_newer_choice_discards_the_answer_to_an_older_one(page, site):
+    site.gate.clear()
+    choose(page, png(picture(8, (60, SLOW_WIDTH))), "slow.png")
+    expect(page.locator("#status")).to_have_text("slow.png is being segmented.")
+    show(page, picture(9), "fast.png")
+    before = site.count()
+    site.gate.set()
+    while site.count() == before:
+        page.wait_for_timeout(20)
+    page.wait_for_timeout(200)
+    expect(page.locator("#name")).to_have_text("fast.png")
+    expect(page.locator("#status")).to_contain_text("fast.png: ")
+    assert page.locator("#overlay").evaluate("canvas => canvas.width") == 80
+
+
+def test_models(page):
+    image = picture(10)
+    show(page, image)
+    page.get_by_label("Model").select_option("turned")
+    expect(page.locator("#served")).to_have_text("turned, version 111111111111")
+    names = page.locator("#legend .class").all_text_contents()
+    point(page, 25, 25, (60, 80))
+    assert told(page) == f"{names[11 - classes_of(image)[25, 25]]} {percent_of(image)[25, 25]}%"
+    page.get_by_label("Model").select_option("indices only")
+    expect(page.locator("#served")).to_have_text("indices only, version 222222222222")
+    point(page, 25, 25, (60, 80))
+    assert told(page) == names[classes_of(image)[25, 25]]
+
+
+def test_what_the_server_does_not_take(page, site, troubles):
+    troubles += ["413", "503"]
+    notice = page.locator("#source-notice")
+    choose(page, png(picture(0, (1000, 1001))))
+    expect(notice).to_contain_text("more than")
+    expect(notice.get_by_role("button")).to_have_count(0)
+    noise = np.random.default_rng(0).integers(0, 256, (540, 640, 3), dtype=np.uint8)
+    choose(page, png(noise))
+    expect(notice).to_contain_text("bytes")
+    site.service.draining = True
+    choose(page, png(picture(11)))
+    expect(notice).to_contain_text("The server is about to end")
+    site.service.draining = False
+    notice.get_by_role("button", name="Try again").click()
+    expect(page.locator("#status")).to_contain_text("street.png: ")
+    expect(notice).to_be_hidden()
+
+
+def test_what_is_no_picture_leaves_the_one_before(page):
+    show(page, picture(12), "good.png")
+    choose(page, b"only words", "words.txt", "text/plain")
+    expect(page.locator("#source-notice")).to_contain_text("words.txt is not a picture")
+    expect(page.locator("#name")).to_have_text("good.png")
+    point(page, 1, 1, (60, 80))
+    assert told(page)
+
+
+def test_names_are_text(page):
+    show(page, picture(13), "<img src=x onerror=alert(1)>.png")
+    expect(page.locator("#name")).to_have_text("<img src=x onerror=alert(1)>.png")
+
+
+def test_server_out_of_reach(page, troubles):
+    troubles.append("ERR_INTERNET_DISCONNECTED")
+    show(page, picture(14))
+    page.context.set_offline(True)
+    page.get_by_role("button", name="Class map").click()
+    expect(page.locator("#save-notice")).to_contain_text("cannot be reached")
+    choose(page, png(picture(15)))
+    expect(page.locator("#source-notice")).to_contain_text("cannot be reached")
+    page.context.set_offline(False)
+    page.locator("#source-notice").get_by_role("button", name="Try again").click()
+    expect(page.locator("#status")).to_contain_text("street.png: ")
+
+
+def test_downloads_do_not_stay_in_memory(page):
+    page.clock.install()
+    show(page, picture(16))
+    with page.expect_download():
+        page.get_by_role("button", name="Overlay as shown").click()
+    assert page.evaluate("urls.size") == 1
+    page.clock.fast_forward(20_000)
+    assert page.evaluate("urls.size") == 0

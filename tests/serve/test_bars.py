@@ -1,0 +1,117 @@
+"""The bars of `tools/serve_bars.py`, short and on a tiny network; in full, and on the real one, with `-m whole`."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bars.drain import drain
+from bars.hostile import hostile, watched
+from bars.mixed import mixed
+from bars.overload import overload
+from bars.pictures import Pictures, reference
+from bars.program import Program, program
+from bars.reload import Versions, reload
+from bars.results import Figure
+from icnet.base.registry import bundled_path
+from icnet.base.weights import load_weights, random_weights, save_weights
+from icnet.runtime.segmenter import Segmenter
+from tiny_network import TINY
+
+
+@pytest.fixture(scope="module")
+def tiny_file(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
+    save_weights(path, random_weights(TINY, seed=1))
+    return path
+
+
+@pytest.fixture(scope="module")
+def tiny_segmenter(tiny_file) -> Segmenter:
+    return Segmenter(tiny_file)
+
+
+@pytest.fixture(scope="module")
+def small() -> Pictures:
+    return Pictures(streets=1, sizes_hw=[(96, 128), (60, 80), (75, 100)])
+
+
+def missed(figures: list[Figure]) -> list[str]:
+    """The bars that are missed, but for those that need a quiet machine."""
+    assert any(figure.bar for figure in figures)
+    wrong = [figure for figure in figures if not figure.met and not figure.speed]
+    return ["\n".join([f"{figure.name}: {figure.value}, not {figure.bar}", *figure.details]) for figure in wrong]
+
+
+def value(figures: list[Figure], beginning: str):
+    return next(figure.value for figure in figures if figure.name.startswith(beginning))
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory, tiny_file) -> Iterator[Program]:
+    with program(tmp_path_factory.mktemp("server"), "--model", str(tiny_file)) as running:
+        yield running
+
+
+def test_mixed_clients_get_what_the_model_alone_gives(running, tiny_segmenter, small):
+    figures = mixed(running, small, lambda picture: reference(tiny_segmenter, picture), seconds=1.5)
+    assert not missed(figures)
+    assert value(figures, "requests") > 50
+    assert value(figures, "different class maps") > 50
+
+
+@pytest.mark.parametrize("rpc", [False, True], ids=["http", "grpc"])
+def test_what_is_too_much_is_refused_and_nothing_else_happens(running, rpc):
+    pictures = [Pictures(streets=1, sizes_hw=[(480, 640)])(number) for number in range(4)]
+    figures = overload(running, pictures, seconds=1, rpc=rpc)
+    assert not missed(figures)
+    assert value(figures, "refused with") > 20
+    assert value(figures, "answered with") > 20
+
+
+def test_sigterm_loses_nothing(tmp_path, tiny_file, tiny_segmenter, small):
+    arguments = ["--model", str(tiny_file)]
+    assert not missed(drain(tmp_path, arguments, small, lambda one: reference(tiny_segmenter, one), workers=1, times=1))
+
+
+def test_a_reload_never_mixes_versions(tmp_path, tiny_file, small):
+    pictures = [small(number) for number in range(6)]
+    both = Versions(tmp_path, load_weights(tiny_file), pictures)
+    with program(tmp_path, "--model", str(both.model)) as running:
+        assert not missed(reload(running, both, pictures, times=3))
+
+
+def test_nothing_hostile_hurts(tiny_file, tiny_segmenter, small):
+    with watched("--model", str(tiny_file), "--header-seconds", "1", "--body-seconds", "1") as (running, room):
+        figures = hostile(running, room, small(0), reference(tiny_segmenter, small(0)), cases=50, slow=4, phases="fuzzing")
+    assert not missed(figures)
+
+
+@pytest.mark.whole
+def test_mixed_whole(tmp_path):
+    segmenter = Segmenter()
+    with program(tmp_path) as running:
+        assert not missed(mixed(running, Pictures(), lambda picture: reference(segmenter, picture), seconds=120))
+
+
+@pytest.mark.whole
+def test_drain_whole(tmp_path):
+    segmenter = Segmenter()
+    assert not missed(drain(tmp_path, [], Pictures(), lambda one: reference(segmenter, one), workers=3, times=10))
+
+
+@pytest.mark.whole
+def test_reload_whole(tmp_path):
+    paint = Pictures()
+    pictures = [paint(number) for number in range(16)]
+    both = Versions(tmp_path, load_weights(bundled_path("icnet-camvid-ava-compact-60-0001")), pictures)
+    with program(tmp_path, "--model", str(both.model)) as running:
+        assert not missed(reload(running, both, pictures, times=20))
+
+
+@pytest.mark.whole
+def test_hostile_whole():
+    picture = Pictures(streets=1)(0)
+    expected = reference(Segmenter(), picture)
+    with watched() as (running, room):
+        assert not missed(hostile(running, room, picture, expected))
