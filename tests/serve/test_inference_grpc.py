@@ -128,6 +128,23 @@ def test_typed_contents(both, channel, field):
     assert outcome(channel, request.SerializeToString())[0] is Code.INVALID_ARGUMENT
 
 
+def test_values_in_one_form_only(channel):
+    def refused(change) -> str:
+        request = infer_request("tiny", picture((3, 4)), "classes")
+        change(request)
+        code, text, _ = outcome(channel, request.SerializeToString())
+        assert code is Code.INVALID_ARGUMENT
+        return text
+
+    one_form = "there must be one of raw_input_contents for the one input, and then no contents"
+    assert refused(lambda request: request.raw_input_contents.append(b"")) == one_form
+    for count in (1, 36):
+        assert refused(lambda request, count=count: request.inputs[0].contents.uint_contents.extend([1] * count)) == one_form
+    assert "must have 36 integers" in refused(lambda request: request.raw_input_contents.pop())
+    assert "not 2" in refused(lambda request: request.inputs.append(request.inputs[0]))
+    assert "not 0" in refused(lambda request: request.inputs.pop())
+
+
 def test_malformed_requests_are_the_clients_mistake(channel):
     codes = Counter(outcome(channel, message)[0] for message in malformed_requests("tiny", 200))
     assert set(codes) <= {Code.INVALID_ARGUMENT, Code.NOT_FOUND, Code.OK}, codes

@@ -345,8 +345,9 @@ def test_what_the_repository_refuses(both, client):
     version = both.service.models.get().version
     with pytest.raises(InferenceServerException, match="only reads again what it was started with"):
         client.load_model("tiny", config="{}")
-    with pytest.raises(InferenceServerException, match="cannot be unloaded"):
+    with pytest.raises(InferenceServerException, match="cannot be unloaded") as refusal:
         client.unload_model("tiny")
+    assert refusal.value.status() == "403"
     with pytest.raises(InferenceServerException, match="no such model"):
         client.load_model("other")
     with pytest.raises(InferenceServerException, match="no such model"):

@@ -18,7 +18,10 @@ from bars.pictures import Picture, Pictures, decoded, encoded
 from bars.program import Program, program, until
 from bars.results import Figure
 
-CLIENTS = ("pictures", "pictures", "tensors", "tensors", "rpc", "rpc", "pictures", "rpc")
+CLIENTS = ("rpc",) * 3 + ("tensors",) * 2 + ("pictures",) * 3
+"""In the order in which they come: a server that waits for gRPC only loses the last ones."""
+
+APART_S = 0.02
 END_S = 30.0
 NOT_READY_S = 0.1
 
@@ -31,6 +34,8 @@ class _Round:
     faults: list[str]
     off_s: float
     """From SIGTERM until the server is not ready."""
+    told: bool
+    """Whether it said so, rather than no longer to listen."""
     again: int
     code: int
     end_s: float
@@ -59,6 +64,7 @@ def drain(folder: Path, arguments: list[str], paint: Pictures, expected: Expecte
         Figure("rounds", times),
         Figure.at_least("requests in flight at SIGTERM, fewest", min(one.in_flight for one in rounds), len(CLIENTS)),
         Figure.none("requests not answered, or wrongly", [fault for one in rounds for fault in one.faults]),
+        Figure.exactly("rounds in which it said that it is not ready", sum(one.told for one in rounds), times),
         Figure.exactly("ready again after it was not", sum(one.again for one in rounds), 0),
         Figure.at_most(
             "seconds from SIGTERM until not ready, longest", max(one.off_s for one in rounds), NOT_READY_S, speed=True
@@ -87,6 +93,7 @@ def _once(running: Program, kinds: list[str], pictures: list[Picture], expected:
             caller = client(kind, running)
             if place >= workers:
                 go.wait(30)
+                time.sleep((place - workers) * APART_S)
             answer = caller.ask(pictures[place], id)
         except Exception as error:  # whatever it is, this request was lost
             return f"{kind}: {type(error).__name__}: {error}"
@@ -104,22 +111,22 @@ def _once(running: Program, kinds: list[str], pictures: list[Picture], expected:
         running.process.send_signal(signal.SIGTERM)
         start = time.perf_counter()
         in_flight = sum(not answer.done() for answer in answers[workers:])
-        off_s, again = _readiness(running)
+        readiness = _readiness(running)
         faults = [answer.result() for answer in answers if answer.result()]
         code = running.process.wait(2 * END_S)
-        return _Round(in_flight, faults, off_s, again, code, time.perf_counter() - start)
+        return _Round(in_flight, faults, *readiness, code, time.perf_counter() - start)
 
 
-def _readiness(running: Program) -> tuple[float, int]:
-    """Seconds until the server is not ready, and how often it is again after that, until it listens no more."""
+def _readiness(running: Program) -> tuple[float, bool, int]:
+    """Seconds until the server is not ready, whether it says so, and how often it is again after that, until it listens no more."""
     start, off_s, again = time.perf_counter(), None, 0
     while time.perf_counter() - start < END_S:
         try:
             ready = running.ask("GET", "/v2/health/ready")[0] == 200
         except (OSError, http.client.HTTPException):
-            return time.perf_counter() - start if off_s is None else off_s, again
+            return time.perf_counter() - start if off_s is None else off_s, off_s is not None, again
         if not ready and off_s is None:
             off_s = time.perf_counter() - start
         again += ready and off_s is not None
         time.sleep(0.01)
-    return END_S if off_s is None else off_s, again
+    return END_S if off_s is None else off_s, off_s is not None, again

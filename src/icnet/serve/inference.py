@@ -14,7 +14,7 @@ from icnet.base.classes import NAMES
 from icnet.base.errors import ModelError
 from icnet.runtime.decode import decode, decode_confidence
 from icnet.runtime.preprocess import resize_frame
-from icnet.serve.errors import BadRequest, Draining, TooLarge
+from icnet.serve.errors import BadRequest, Draining, Forbidden, TooLarge
 from icnet.serve.models import Served
 from icnet.serve.service import Service
 
@@ -174,8 +174,8 @@ class Reloads:
         """Refuse to unload a model.
 
         Raises:
-            BadRequest: always.
+            Forbidden: always.
             NotFound: there is no such model.
         """
         self._service.models.get(name)
-        raise BadRequest("models cannot be unloaded: what the server was started with is served until it ends")
+        raise Forbidden("models cannot be unloaded: what the server was started with is served until it ends")

@@ -61,12 +61,12 @@ def grpc_server(
     limits = service.limits
     # Compressed messages are taken: gRPC stops to inflate at the largest length that it receives.
     options = [
-        ("grpc.max_receive_message_length", limits.body_bytes + _SLACK_BYTES),
+        ("grpc.max_receive_message_length", _int32(limits.body_bytes + _SLACK_BYTES)),
         ("grpc.max_send_message_length", -1),
         ("grpc.so_reuseport", 0),
         ("grpc.max_concurrent_streams", _STREAMS),
-        ("grpc.max_connection_idle_ms", round(1000 * limits.idle_seconds)),
-        ("grpc.server_handshake_timeout_ms", round(1000 * limits.header_seconds)),
+        ("grpc.max_connection_idle_ms", _int32(1000 * limits.idle_seconds)),
+        ("grpc.server_handshake_timeout_ms", _int32(1000 * limits.header_seconds)),
     ]
     server = grpc.aio.server(options=options, maximum_concurrent_rpcs=limits.connections)
     guard = _Guard(service)
@@ -78,6 +78,11 @@ def grpc_server(
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
     port = server.add_insecure_port(address) if credentials is None else server.add_secure_port(address, credentials)
     return server, port
+
+
+def _int32(value: float) -> int:
+    """Options of gRPC hold no more."""
+    return min(round(value), 2**31 - 1)
 
 
 class _Guard:

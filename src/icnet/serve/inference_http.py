@@ -135,7 +135,7 @@ def _add_repository(routes: APIRouter, service: Service, name_at: Any) -> None:
     @routes.post(
         "/repository/models/{name}/unload",
         summary="Is refused: models are served until the server ends",
-        status_code=400,
+        status_code=403,
         response_model=None,
         responses=answers(None, refusals=refusals),
         openapi_extra=takes(schemas.UnloadRequest),

@@ -13,7 +13,7 @@ _BINARY = {"type": "string", "format": "binary"}
 _REFUSALS = {
     400: "The request is wrong.",
     401: "The token is missing or wrong.",
-    403: "The request comes from a page of another site, or names another server.",
+    403: "The request comes from a page of another site, names another server, or asks for what nobody may.",
     404: "There is no such model or version.",
     408: "The body did not arrive in time.",
     413: "The body has too many bytes, or the picture too many pixels.",

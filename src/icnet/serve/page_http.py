@@ -88,7 +88,7 @@ def router(service: Service) -> APIRouter:
 
     @routes.api_route("/page/example.jpg", methods=methods)
     async def example_scene() -> Response:
-        return Response(await example.jpeg(), headers={"content-type": "image/jpeg", "cache-control": "max-age=86400"})
+        return Response(await example.jpeg(), headers={"content-type": "image/jpeg", "cache-control": "private, max-age=3600"})
 
     @routes.api_route("/page/{name}", methods=methods)
     async def part(name: str, request: Request) -> Response:

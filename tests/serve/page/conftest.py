@@ -3,14 +3,8 @@
 import shutil
 
 import pytest
+from page_acts import COUNT_URLS
 from page_site import new_site, running
-
-COUNT_URLS = """
-window.urls = new Set();
-const make = URL.createObjectURL, drop = URL.revokeObjectURL;
-URL.createObjectURL = (blob) => { const url = make.call(URL, blob); window.urls.add(url); return url; };
-URL.revokeObjectURL = (url) => { window.urls.delete(url); drop.call(URL, url); };
-"""
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +25,21 @@ def browser():
             yield browser
 
 
+@pytest.fixture(scope="module")
+def tab(browser):
+    """A tab of the browser, and what its console said and which addresses it asked for."""
+    context = browser.new_context()
+    context.add_init_script(COUNT_URLS)
+    page = context.new_page()
+    said: list[str] = []
+    asked: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    yield page, said, asked
+    context.close()
+
+
 @pytest.fixture
 def troubles():
     """Texts that the console may hold; a failed request is one by nature."""
@@ -38,18 +47,20 @@ def troubles():
 
 
 @pytest.fixture
-def page(browser, site, troubles):
+def page(tab, site, troubles):
     """The page, just opened; nothing may have gone wrong unseen, and nothing asked of another host, when the test ends."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800}, reduced_motion="reduce")
-    context.add_init_script(COUNT_URLS)
-    page = context.new_page()
-    unseen: list[str] = []
-    page.on("console", lambda message: unseen.append(message.text))
-    page.on("pageerror", lambda error: unseen.append(str(error)))
-    page.on("request", lambda request: request.url.startswith((site.url, "blob:", "data:")) or unseen.append(request.url))
+    page, said, asked = tab
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.emulate_media(color_scheme="light", reduced_motion="reduce")
     page.goto(site.url)
     page.locator("#legend li").nth(11).wait_for()
     yield page
     site.service.draining = False
-    context.close()
-    assert [text for text in unseen if not any(trouble in text for trouble in troubles)] == []
+    page.context.set_offline(False)
+    page.unroute_all()
+    page.goto("about:blank")  # ends what is live
+    errors = [text for text in said if not any(trouble in text for trouble in troubles)]
+    elsewhere = [url for url in asked if not url.startswith((site.url, "blob:", "data:", "about:"))]
+    said.clear()
+    asked.clear()
+    assert (errors, elsewhere) == ([], [])

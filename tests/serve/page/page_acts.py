@@ -3,6 +3,14 @@
 import numpy as np
 from page_site import pixels, png
 
+COUNT_URLS = """
+window.urls = new Set();
+const make = URL.createObjectURL, drop = URL.revokeObjectURL;
+URL.createObjectURL = (blob) => { const url = make.call(URL, blob); window.urls.add(url); return url; };
+URL.revokeObjectURL = (url) => { window.urls.delete(url); drop.call(URL, url); };
+"""
+"""Lets tests see which blobs still have an address."""
+
 
 def choose(page, file: bytes, name: str = "street.png", kind: str = "image/png") -> None:
     page.set_input_files("#file", {"name": name, "mimeType": kind, "buffer": file})

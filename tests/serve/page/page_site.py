@@ -65,7 +65,7 @@ class Site:
 
 def new_site(*, limits: Limits | None = None) -> Site:
     """A site that does not run yet."""
-    metrics, limits, gate = Metrics(), limits or Limits(body_bytes=1_000_000, pixels=1_000_000), threading.Event()
+    metrics, limits, gate = Metrics(), limits or Limits(body_bytes=1_000_000, pixels=3_000_000), threading.Event()
     models: list[Any] = [
         Arithmetic(gate, turned=False),
         Arithmetic(gate, turned=True),

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from page_acts import choose, point, seen_at, show, told
+from page_acts import COUNT_URLS, choose, point, seen_at, show, told
 from page_site import SLOW_WIDTH, blended, classes_of, encoded, percent_of, picture, pixels, png
 from PIL import Image
 
@@ -37,8 +37,17 @@ def test_picture_is_shown_with_exact_classes(page, size_hw):
     assert shares == [f"{np.floor(1000 * count / classes.size + 0.5) / 10:.1f}%" if count else "0%" for count in counts]
 
 
+def test_large_picture(page):
+    image = picture(18, (1100, 2200), block=50)
+    show(page, image)
+    names = page.locator("#legend .class").all_text_contents()
+    for x, y in [(20, 20), (2180, 20), (1020, 520), (20, 1080), (2180, 1080)]:
+        point(page, x, y, (1100, 2200))
+        assert told(page) == f"{names[classes_of(image)[y, x]]} {percent_of(image)[y, x]}%"
+
+
 def test_hover_and_arrow_keys_tell_class_and_confidence(page):
-    image = picture(2)
+    image = picture(2, block=1)
     show(page, image)
     names = page.locator("#legend .class").all_text_contents()
     classes, percent = classes_of(image), percent_of(image)
@@ -213,7 +222,7 @@ def test_models(page):
 def test_what_the_server_does_not_take(page, site, troubles):
     troubles += ["413", "503"]
     notice = page.locator("#source-notice")
-    choose(page, png(picture(0, (1000, 1001))))
+    choose(page, png(picture(0, (1500, 2001))))
     expect(notice).to_contain_text("more than")
     expect(notice.get_by_role("button")).to_have_count(0)
     noise = np.random.default_rng(0).integers(0, 256, (540, 640, 3), dtype=np.uint8)
@@ -255,11 +264,28 @@ def test_server_out_of_reach(page, troubles):
     expect(page.locator("#status")).to_contain_text("street.png: ")
 
 
-def test_downloads_do_not_stay_in_memory(page):
+def test_downloads_do_not_stay_in_memory(browser, site):
+    context = browser.new_context()  # the clock of the shared one must go on
+    context.add_init_script(COUNT_URLS)
+    page = context.new_page()
     page.clock.install()
+    page.goto(site.url)
     show(page, picture(16))
     with page.expect_download():
         page.get_by_role("button", name="Overlay as shown").click()
     assert page.evaluate("urls.size") == 1
     page.clock.fast_forward(20_000)
     assert page.evaluate("urls.size") == 0
+    context.close()
+
+
+def test_behind_a_token(browser, site):
+    site.service.token = "secret"
+    context = browser.new_context(http_credentials={"username": "anyone", "password": "secret"})
+    try:
+        page = context.new_page()
+        page.goto(site.url)
+        show(page, picture(19))
+    finally:
+        site.service.token = None
+        context.close()

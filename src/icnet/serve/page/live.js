@@ -20,7 +20,7 @@ export class Frames {
   constructor(video) {
     this.#video = video;
     const { signal } = this.#off;
-    for (const name of ["seeked", "pause", "ended", "loadeddata"]) video.addEventListener(name, () => this.again(), { signal });
+    for (const name of ["seeked", "pause"]) video.addEventListener(name, () => this.again(), { signal });
     document.addEventListener("visibilitychange", () => this.again(), { signal });
     this.#watch();
   }
