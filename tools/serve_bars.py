@@ -97,7 +97,7 @@ def main() -> int:
     parser.add_argument("--cases", type=int, default=SCHEMATHESIS_CASES, help="of schemathesis in hostile (%(default)s)")
     parser.add_argument("--json", action="store_true", help="print one JSON document on stdout; the tables go to stderr")
     args = parser.parse_args()
-    runs = {}
+    runs: dict[str, list[Figure]] = {}
     for name in BARS if "all" in args.bars else dict.fromkeys(args.bars):
         with tempfile.TemporaryDirectory(prefix="icnet-bars-") as folder:
             runs[name] = BARS[name](args, Path(folder))

@@ -1,6 +1,5 @@
 """The bars of `tools/serve_bars.py`, short and on a tiny network; in full, and on the real one, with `-m whole`."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ from bars.hostile import hostile, watched
 from bars.mixed import mixed
 from bars.overload import overload
 from bars.pictures import Pictures, reference
-from bars.program import Program, program
+from bars.program import program
 from bars.reload import Versions, reload
 from bars.results import Figure
 from icnet.base.registry import bundled_path
@@ -47,31 +46,28 @@ def value(figures: list[Figure], beginning: str):
     return next(figure.value for figure in figures if figure.name.startswith(beginning))
 
 
-@pytest.fixture(scope="module")
-def running(tmp_path_factory, tiny_file) -> Iterator[Program]:
-    with program(tmp_path_factory.mktemp("server"), "--model", str(tiny_file)) as running:
-        yield running
-
-
-def test_mixed_clients_get_what_the_model_alone_gives(running, tiny_segmenter, small):
-    figures = mixed(running, small, lambda picture: reference(tiny_segmenter, picture), seconds=1.5)
+def test_mixed_clients_get_what_the_model_alone_gives(tmp_path, tiny_file, tiny_segmenter, small):
+    with program(tmp_path, "--model", str(tiny_file)) as running:
+        figures = mixed(running, small, lambda picture: reference(tiny_segmenter, picture), seconds=1.5)
     assert not missed(figures)
     assert value(figures, "requests") > 50
     assert value(figures, "different class maps") > 50
 
 
-@pytest.mark.parametrize("rpc", [False, True], ids=["http", "grpc"])
-def test_what_is_too_much_is_refused_and_nothing_else_happens(running, rpc):
-    pictures = [Pictures(streets=1, sizes_hw=[(480, 640)])(number) for number in range(4)]
-    figures = overload(running, pictures, seconds=1, rpc=rpc)
-    assert not missed(figures)
-    assert value(figures, "refused with") > 20
-    assert value(figures, "answered with") > 20
+def test_what_is_too_much_is_refused_and_nothing_else_happens(tmp_path, tiny_file):
+    paint = Pictures(streets=1, sizes_hw=[(720, 960)])
+    pictures = [paint(number) for number in range(4)]
+    with program(tmp_path, "--model", str(tiny_file), "--workers", "1", "--max-queue", "2") as running:
+        for rpc in (False, True):
+            figures = overload(running, pictures, seconds=1, rpc=rpc, factor=2)
+            assert not missed(figures)
+            assert value(figures, "refused with") > 5
+            assert value(figures, "answered with") > 20
 
 
 def test_sigterm_loses_nothing(tmp_path, tiny_file, tiny_segmenter, small):
     arguments = ["--model", str(tiny_file)]
-    assert not missed(drain(tmp_path, arguments, small, lambda one: reference(tiny_segmenter, one), workers=1, times=1))
+    assert not missed(drain(tmp_path, arguments, small, lambda one: reference(tiny_segmenter, one), workers=1, times=2))
 
 
 def test_a_reload_never_mixes_versions(tmp_path, tiny_file, small):

@@ -149,6 +149,23 @@ def test_sighup_reloads_and_a_damaged_file_leaves_the_old_model(model, tmp_path)
         assert server.end() == 0
 
 
+def test_signals_are_taken_after_a_client_has_loaded_a_model(model, tmp_path):
+    """OpenVINO once took the main thread's stack for signals with it when another thread dropped the old model."""
+    with program(tmp_path, "--model", str(model), "--no-grpc") as server:
+        assert httpx.post(f"{server.http}/v1/segment", content=PNG).status_code == 200
+        name = httpx.post(f"{server.http}/v2/repository/index").json()[0]["name"]
+        for _ in range(2):
+            assert httpx.post(f"{server.http}/v2/repository/models/{name}/load").status_code == 200
+        server.process.send_signal(signal.SIGHUP)
+        upload = Upload(server.http, PNG)
+        time.sleep(0.3)
+        server.process.send_signal(signal.SIGTERM)
+        time.sleep(0.2)
+        assert upload.finish()[0] == 200
+        assert server.process.wait(10) == 0
+        assert [entry["event"] for entry in server.events()].count("reloaded") == 3
+
+
 def test_metrics_tell_stages_requests_and_refusals(model):
     with serving(model) as addresses, httpx.Client(base_url=addresses.http) as client:
         client.post("/v1/segment", content=PNG)
@@ -166,9 +183,14 @@ def test_the_schema_names_no_answer_that_is_never_given(model):
     with serving(model) as addresses, httpx.Client(base_url=addresses.http) as client:
         schema = client.get("/openapi.json").json()
         assert "422" not in json.dumps(schema)
-        assert "/v1/segment" in schema["paths"]
+        for path, operations in schema["paths"].items():
+            for operation in operations.values():
+                free = path in ("/v2/health/live", "/v2/health/ready")
+                assert operation.get("security", schema["security"]) == ([] if free else [{}, {"bearer": []}, {"basic": []}])
+                assert ("401" in operation["responses"]) is not free
+        assert list(schema["paths"]["/metrics"]["get"]["responses"]["200"]["content"]) == ["text/plain"]
         wrong = client.get("/v1/segment")
-        assert (wrong.status_code, list(wrong.json())) == (405, ["error"])
+        assert (wrong.status_code, wrong.json()) == (405, {"error": "this address takes POST only"})
 
 
 def test_a_token_is_asked_for_on_everything_but_health(model):

@@ -8,13 +8,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import cv2
 import numpy as np
 import tritonclient.grpc as triton_grpc
 import tritonclient.http as triton_http
 from tritonclient.utils import InferenceServerException
 
-from bars.pictures import Picture, digest
+from bars.pictures import Picture, classes_of, digest
 from bars.program import Program
 
 KINDS = ("pictures", "tensors", "rpc")
@@ -67,8 +66,7 @@ class PictureClient:
         body = answer.read()
         if answer.status != 200:
             raise Refusal(str(answer.status), body.decode(errors="replace"), answer.getheader("Retry-After"))
-        classes = cv2.imdecode(np.frombuffer(body, np.uint8), cv2.IMREAD_UNCHANGED)
-        return Answer(answer.getheader("X-Request-Id", ""), answer.getheader("X-Model-Version", ""), digest(classes))
+        return Answer(answer.getheader("X-Request-Id", ""), answer.getheader("X-Model-Version", ""), digest(classes_of(body)))
 
     def close(self) -> None:
         self._connection.close()

@@ -6,7 +6,7 @@ import signal
 import statistics
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,14 +18,26 @@ from bars.pictures import Picture, Pictures, decoded, encoded
 from bars.program import Program, program, until
 from bars.results import Figure
 
-CLIENTS = ("rpc",) * 3 + ("tensors",) * 2 + ("pictures",) * 3
-"""In the order in which they come: a server that waits for gRPC only loses the last ones."""
+GROUPS = (("rpc",) * 3, ("tensors",) * 2 + ("pictures",) * 3)
+"""They come one after the other, in turns the one and the other first: a server that waits for one only loses the other."""
 
-APART_S = 0.02
+LARGE_BEFORE, LARGE_BETWEEN = 1, 2
+"""Requests per worker with very large pictures, which keep it busy until all have arrived, and then between the groups."""
+
+APART_S = 0.01
+"""From one request to the next, which keeps them in order."""
+
 END_S = 30.0
 NOT_READY_S = 0.1
 
 Expected = Callable[[Picture], str]
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    kind: str
+    picture: Picture
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -50,19 +62,25 @@ def drain(folder: Path, arguments: list[str], paint: Pictures, expected: Expecte
         arguments: of `icnet serve`.
         paint: gives the pictures.
         expected: digest of a picture's class map.
-        workers: of the server; as many requests with a very large picture keep them busy until all others have arrived.
+        workers: of the server.
         times: how often.
     """
-    kinds = ["pictures"] * workers + list(CLIENTS)
-    pictures = [_large(paint(number)) if number < workers else paint(number) for number in range(len(kinds))]
-    digests = [expected(picture) for picture in pictures]
+    orders = [_order(workers, GROUPS), _order(workers, GROUPS[::-1])]
+    first, count = LARGE_BEFORE * workers, len(orders[0])
+    small = [paint(number) for number in range(count)]
+    large = [_large(picture) for picture in small[: first + LARGE_BETWEEN * workers]]
+    digests = {id(picture): expected(picture) for picture in (*small, *large)}
     rounds = []
-    for _ in range(times):
+    for turn in range(times):
+        wanted, spare = [], iter(large)
+        for (kind, is_large), picture in zip(orders[turn % 2], small, strict=True):
+            chosen = next(spare) if is_large else picture
+            wanted.append(_Wanted(kind, chosen, digests[id(chosen)]))
         with program(folder, "--workers", str(workers), *arguments) as running:
-            rounds.append(_once(running, kinds, pictures, digests, workers))
+            rounds.append(_once(running, wanted, first))
     return [
         Figure("rounds", times),
-        Figure.at_least("requests in flight at SIGTERM, fewest", min(one.in_flight for one in rounds), len(CLIENTS)),
+        Figure.at_least("requests in flight at SIGTERM, fewest", min(one.in_flight for one in rounds), count - first),
         Figure.none("requests not answered, or wrongly", [fault for one in rounds for fault in one.faults]),
         Figure.exactly("rounds in which it said that it is not ready", sum(one.told for one in rounds), times),
         Figure.exactly("ready again after it was not", sum(one.again for one in rounds), 0),
@@ -75,6 +93,13 @@ def drain(folder: Path, arguments: list[str], paint: Pictures, expected: Expecte
     ]
 
 
+def _order(workers: int, groups: Sequence[Sequence[str]]) -> list[tuple[str, bool]]:
+    """Kind of client, and whether with a very large picture."""
+    large = ("pictures", True)
+    early, late = ([(kind, False) for kind in group] for group in groups)
+    return [*[large] * (LARGE_BEFORE * workers), *early, *[large] * (LARGE_BETWEEN * workers), *late]
+
+
 def _large(picture: Picture) -> Picture:
     """The same again and again, up to just below the limit of pixels."""
     height, width = picture.frame.shape[:2]
@@ -83,34 +108,34 @@ def _large(picture: Picture) -> Picture:
     return Picture(picture.number, jpeg, decoded(jpeg))
 
 
-def _once(running: Program, kinds: list[str], pictures: list[Picture], expected: list[str], workers: int) -> _Round:
-    go, count = threading.Event(), len(kinds)
+def _once(running: Program, wanted: list[_Wanted], first: int) -> _Round:
+    go, count = threading.Event(), len(wanted)
 
     def one(place: int) -> str:
         """What is wrong with the answer; empty if nothing."""
-        kind, id = kinds[place], f"drain-{place}"
+        kind, name = wanted[place].kind, f"drain-{place}"
         try:
             caller = client(kind, running)
-            if place >= workers:
+            if place >= first:
                 go.wait(30)
-                time.sleep((place - workers) * APART_S)
-            answer = caller.ask(pictures[place], id)
+                time.sleep((place - first) * APART_S)
+            answer = caller.ask(wanted[place].picture, name)
         except Exception as error:  # whatever it is, this request was lost
             return f"{kind}: {type(error).__name__}: {error}"
         with contextlib.suppress(Exception):
             caller.close()
-        if answer.id != id:
+        if answer.id != name:
             return f"{kind}: another id"
-        return "" if answer.digest == expected[place] else f"{kind}: another class map"
+        return "" if answer.digest == wanted[place].digest else f"{kind}: another class map"
 
     with ThreadPoolExecutor(count) as executor:
         answers = [executor.submit(one, place) for place in range(count)]
-        until(lambda: running.in_flight() >= workers, 30, every=0.002)
+        until(lambda: running.in_flight() >= first, 30, every=0.002)
         go.set()
-        until(lambda: running.in_flight() == count or all(answer.done() for answer in answers), 30, every=0.002)
+        until(lambda: running.in_flight() + sum(answer.done() for answer in answers) >= count, 30, every=0.002)
         running.process.send_signal(signal.SIGTERM)
         start = time.perf_counter()
-        in_flight = sum(not answer.done() for answer in answers[workers:])
+        in_flight = sum(not answer.done() for answer in answers)
         readiness = _readiness(running)
         faults = [answer.result() for answer in answers if answer.result()]
         code = running.process.wait(2 * END_S)
@@ -118,7 +143,7 @@ def _once(running: Program, kinds: list[str], pictures: list[Picture], expected:
 
 
 def _readiness(running: Program) -> tuple[float, bool, int]:
-    """Seconds until the server is not ready, whether it says so, and how often it is again after that, until it listens no more."""
+    """Seconds until the server is not ready, whether it says so, and how often it is ready again until it listens no more."""
     start, off_s, again = time.perf_counter(), None, 0
     while time.perf_counter() - start < END_S:
         try:

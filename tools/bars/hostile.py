@@ -139,7 +139,8 @@ def schemathesis(running: Program, cases: int, *, phases: str = _PHASES) -> list
         cases: at least so many.
         phases: of schemathesis.
     """
-    generated, failures, seed = 0, [], 0
+    generated, seed = 0, 0
+    failures: list[str] = []
     operations = len(json.loads(running.ask("GET", "/openapi.json")[1])["paths"])
     while generated < cases and seed < 8 and not failures:
         seed += 1

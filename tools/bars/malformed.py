@@ -96,7 +96,7 @@ def _many_inputs(message: Any, rng: np.random.Generator) -> None:
 
 def _raw(message: Any, rng: np.random.Generator) -> None:
     del message.raw_input_contents[:]
-    message.raw_input_contents.extend(rng.bytes(rng.integers(2000)) for _ in range(rng.integers(4)))
+    message.raw_input_contents.extend(rng.bytes(int(rng.integers(2000))) for _ in range(rng.integers(4)))
 
 
 def _contents(message: Any, rng: np.random.Generator) -> None:

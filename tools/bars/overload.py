@@ -35,7 +35,9 @@ class Outcome:
 Send = Callable[[int], Awaitable[Outcome]]
 
 
-def overload(program: Program, pictures: list[Picture], *, seconds: float, rpc: bool = False) -> list[Figure]:
+def overload(
+    program: Program, pictures: list[Picture], *, seconds: float, rpc: bool = False, factor: float = FACTOR
+) -> list[Figure]:
     """Measure.
 
     Args:
@@ -43,11 +45,12 @@ def overload(program: Program, pictures: list[Picture], *, seconds: float, rpc: 
         pictures: to send, again and again.
         seconds: of the overload.
         rpc: over gRPC instead of HTTP.
+        factor: arrivals per request that the server can answer.
     """
-    return asyncio.run(_overload(program, pictures, seconds, rpc))
+    return asyncio.run(_overload(program, pictures, seconds, rpc, factor))
 
 
-async def _overload(program: Program, pictures: list[Picture], seconds: float, rpc: bool) -> list[Figure]:
+async def _overload(program: Program, pictures: list[Picture], seconds: float, rpc: bool, factor: float) -> list[Figure]:
     requests = [picture_request(program.address, picture.jpeg) for picture in pictures]
     sender = _Rpc(program, pictures) if rpc else _Http(program, requests)
     try:
@@ -56,7 +59,7 @@ async def _overload(program: Program, pictures: list[Picture], seconds: float, r
         capacity = await _capacity(sender.send, min(10, seconds))
         watch = asyncio.create_task(_watch(program.address))
         start = time.perf_counter()
-        outcomes, late = await _arrivals(sender.send, FACTOR * capacity, seconds)
+        outcomes, late = await _arrivals(sender.send, factor * capacity, seconds)
         elapsed = time.perf_counter() - start
         back = await _until_normal(sender.send, max(1.2 * normal, normal + 0.05), start + seconds)
         watch.cancel()

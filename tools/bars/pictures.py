@@ -63,10 +63,17 @@ def decoded(data: bytes) -> np.ndarray:
     return frame
 
 
+def classes_of(png: bytes) -> np.ndarray:
+    """(H, W) uint8 class map of an index PNG."""
+    classes = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert classes is not None
+    return np.asarray(classes, np.uint8)
+
+
 def digest(classes: np.ndarray) -> str:
     """Tells (H, W) uint8 class maps apart."""
     height, width = classes.shape
-    return f"{height}x{width}-{hashlib.sha256(np.ascontiguousarray(classes)).hexdigest()[:24]}"
+    return f"{height}x{width}-{hashlib.sha256(classes.tobytes()).hexdigest()[:24]}"
 
 
 def reference(segmenter: Segmenter, picture: Picture) -> str:

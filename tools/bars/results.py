@@ -2,7 +2,7 @@
 
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -108,7 +108,7 @@ def show(title: str, figures: Sequence[Figure]) -> None:
             console.print(f"{figure.name}: {detail}", markup=False)
 
 
-def document(runs: dict[str, Sequence[Figure]], model: str) -> dict[str, Any]:
+def document(runs: Mapping[str, Sequence[Figure]], model: str) -> dict[str, Any]:
     """Everything as one JSON document."""
     results = {name: [asdict(figure) for figure in figures] for name, figures in runs.items()}
     return {"card": card() | {"model": model}, "met": all(figure.met for run in runs.values() for figure in run), "bars": results}

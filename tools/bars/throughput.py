@@ -4,10 +4,9 @@ import asyncio
 import statistics
 import time
 
-import cv2
 import numpy as np
 
-from bars.pictures import Picture, digest
+from bars.pictures import Picture, classes_of, digest
 from bars.program import Program
 from bars.results import Figure
 from bars.wire import closed, picture_request
@@ -44,7 +43,7 @@ def throughput(
         good = [(place, reply.body) for place, reply in replies if reply.status == 200]
         served.append(len(good) / elapsed)
         wrong += len(replies) - len(good)
-        wrong += sum(_digest(body) != expected[place] for place, body in set(good))
+        wrong += sum(digest(classes_of(body)) != expected[place] for place, body in set(good))
     shares = [http / max(call, stream) for http, call, stream in zip(served, calls, streams, strict=True)]
     return [
         Figure("calls in process, pictures/s, median", statistics.median(calls)),
@@ -76,7 +75,3 @@ def _stream(segmenter: Segmenter, frames: list[np.ndarray], seconds: float) -> f
     for _ in segmenter.stream(items(), frames.__getitem__):
         count += 1
     return count / (time.perf_counter() - start)
-
-
-def _digest(png: bytes) -> str:
-    return digest(cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED))

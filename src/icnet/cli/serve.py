@@ -44,24 +44,26 @@ def serve(
     tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Its private key (PEM).")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Requests worked on side by side.")] = _DEFAULT.workers,
     drain_seconds: Annotated[
-        float, typer.Option(min=0, callback=finite, help="At the end, wait so long for what is in flight.")
+        float, typer.Option(min=0, callback=finite, help="When ending, wait at most so long for requests in flight.")
     ] = _DEFAULT.drain_seconds,
-    max_queue: Annotated[int, typer.Option(min=0, help="Requests that wait for a worker; more get 503.")] = _LIMITS.queue,
+    max_queue: Annotated[
+        int, typer.Option(min=0, help="Requests that wait for a worker; others get 503 at once.")
+    ] = _LIMITS.queue,
     max_body_mib: Annotated[
-        float, typer.Option(min=0.001, callback=finite, help="Size of a request as it is sent.")
+        float, typer.Option(min=0.001, callback=finite, help="Largest body of a request as it is sent.")
     ] = _LIMITS.body_bytes / _MIB,
     max_decompressed_mib: Annotated[
-        float, typer.Option(min=0.001, callback=finite, help="Size of a compressed request once it is unpacked.")
+        float, typer.Option(min=0.001, callback=finite, help="Largest compressed body once it is unpacked.")
     ] = _LIMITS.decompressed_bytes / _MIB,
     max_buffered_mib: Annotated[
-        float, typer.Option(min=0.001, callback=finite, help="Size of all requests held at one time.")
+        float, typer.Option(min=0.001, callback=finite, help="Largest sum of all bodies held at one time.")
     ] = _LIMITS.buffered_bytes / _MIB,
     max_megapixels: Annotated[
         float, typer.Option(min=0.001, callback=finite, help="Pictures with more are refused unread.")
     ] = _LIMITS.pixels / 1e6,
-    max_json_depth: Annotated[int, typer.Option(min=1, help="Arrays and objects within each other.")] = _LIMITS.json_depth,
+    max_json_depth: Annotated[int, typer.Option(min=1, help="Deepest nesting of JSON.")] = _LIMITS.json_depth,
     max_header_kib: Annotated[
-        float, typer.Option(min=1, callback=finite, help="Size of the headers of a request.")
+        float, typer.Option(min=1, callback=finite, help="Largest headers of a request.")
     ] = _LIMITS.header_bytes / _KIB,
     header_seconds: Annotated[
         float, typer.Option(min=0.1, callback=finite, help="Time for the headers of a request to arrive.")
@@ -77,15 +79,18 @@ def serve(
     """Serve the model over HTTP and gRPC (Open Inference Protocol), pictures in and pictures out, and a page to try it.
 
     Logs go to stderr, a JSON object per line. SIGTERM and Ctrl-C answer what is in flight and end; SIGHUP reads the model files
-    again while the server goes on.
+    again while the server goes on. Token and certificate are read once, at the start.
     """
     from icnet.base.errors import UsageError
 
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # it says on stderr what our own line says
     try:
         from icnet.serve.logs import set_up
         from icnet.serve.server import serve as run
     except ImportError as error:
-        raise UsageError(f"{error.name} is missing: pip install 'icnet[serve]'") from error
+        raise UsageError(
+            f"icnet serve needs more packages ({error.name} is missing): pip install 'icnet[serve]', or '.[serve]' in its folder"
+        ) from error
 
     if (tls_cert is None) != (tls_key is None):
         raise UsageError("--tls-cert and --tls-key go together: give both or none")
@@ -120,9 +125,9 @@ def serve(
 
 
 def _tell(addresses: Addresses) -> None:
-    typer.echo(f"page and HTTP  {addresses.http}")
-    if addresses.grpc is not None:
-        typer.echo(f"gRPC           {addresses.grpc}")
+    for kind, address in (("page and HTTP", addresses.http), ("gRPC", addresses.grpc)):
+        if address is not None:
+            typer.echo(f"{kind:<14} {address}")
     sys.stdout.flush()
 
 
@@ -139,7 +144,7 @@ def _token(path: Path | None) -> str | None:
         try:
             token = path.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"cannot read the token in {path}: {error}") from error
+            raise UsageError(f"cannot read the token in {path}: {getattr(error, 'strerror', None) or 'it is no text'}") from error
     if not token or not all("!" <= sign <= "~" for sign in token):
         raise UsageError(f"{where} must hold a token on one line, printable ASCII without spaces")
     return token

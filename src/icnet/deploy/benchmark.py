@@ -22,6 +22,7 @@ from icnet.base.spec import COMPACT_60, DEFAULT_MODEL, DENSE, IcnetSpec
 from icnet.base.weights import Weights, random_weights
 from icnet.deploy.onnx import onnx_model
 from icnet.deploy.quantize import calibrate, require_nncf
+from icnet.runtime.core import core
 from icnet.runtime.decode import available_cores
 from icnet.runtime.engine import EngineOptions, read_ir
 from icnet.runtime.graph import INPUT, openvino_model, with_output
@@ -235,7 +236,7 @@ def _onnx_request(weights: Weights, data: np.ndarray, threads: int) -> Callable[
 
 def _compiled(model: ov.Model, threads: int) -> ov.CompiledModel:
     settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": str(threads)}
-    return ov.Core().compile_model(model, "CPU", settings)
+    return core().compile_model(model, "CPU", settings)
 
 
 def _product(*, int8: bool) -> ov.Model:

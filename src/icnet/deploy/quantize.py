@@ -16,6 +16,7 @@ from icnet.base.errors import ModelError, UsageError
 from icnet.base.metrics import Scores
 from icnet.data.sample import Dataset
 from icnet.evaluation.accuracy import evaluate, predict
+from icnet.runtime.core import core
 from icnet.runtime.graph import INPUT, openvino_model
 from icnet.runtime.preprocess import resize_frame
 
@@ -190,7 +191,7 @@ class _Request:
 
 
 def _request(model: ov.Model) -> _Request:
-    return _Request(ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"}))
+    return _Request(core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"}))
 
 
 def _score(model: ov.Model, val: Dataset) -> Scores:

@@ -12,6 +12,8 @@ from typing import Any
 import openvino as ov
 from platformdirs import user_cache_path
 
+from icnet.runtime.core import core
+
 MOST = 8
 """Files kept; the oldest ones go first."""
 
@@ -33,12 +35,12 @@ def compile_cached(network: ov.Model, settings: dict[str, Any]) -> ov.CompiledMo
     """
     folder = cache_folder()
     if folder is None:
-        return ov.Core().compile_model(network, "CPU", settings)
+        return core().compile_model(network, "CPU", settings)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        compiled = ov.Core().compile_model(network, "CPU", settings | {"CACHE_DIR": str(folder)})
+        compiled = core().compile_model(network, "CPU", settings | {"CACHE_DIR": str(folder)})
     except (OSError, RuntimeError):
-        return ov.Core().compile_model(network, "CPU", settings)
+        return core().compile_model(network, "CPU", settings)
     _remove_oldest(folder)
     return compiled
 

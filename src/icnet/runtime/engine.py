@@ -17,6 +17,7 @@ from icnet.base.errors import ModelError, UsageError
 from icnet.base.registry import find_ir, find_weights
 from icnet.base.spec import DEFAULT_MODEL
 from icnet.runtime.cache import compile_cached
+from icnet.runtime.core import core
 from icnet.runtime.graph import INPUT, OUTPUTS, Output, openvino_model
 
 T = TypeVar("T")
@@ -92,7 +93,7 @@ class Engine:
         if self.options.threads is not None:
             settings["INFERENCE_NUM_THREADS"] = str(self.options.threads)
         network = _with_bytes(network)
-        compiled = compile_cached(network, settings) if self.options.cache else ov.Core().compile_model(network, "CPU", settings)
+        compiled = compile_cached(network, settings) if self.options.cache else core().compile_model(network, "CPU", settings)
         self.from_cache = bool(compiled.get_property("LOADED_FROM_CACHE"))
         # While one image is worked on by a stream, the next one waits for it: no stream ever waits for Python.
         self._requests = [compiled.create_infer_request() for _ in range(self.options.streams + 1)]
@@ -222,7 +223,7 @@ def read_ir(path: Path) -> ov.Model:
     if not binary.is_file():
         raise ModelError(f"{path} has no weights beside it: {binary.name} must lie in the same folder")
     try:
-        return ov.Core().read_model(path, binary)
+        return core().read_model(path, binary)
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1].strip()
         raise ModelError(f"{path} is not a readable OpenVINO model ({reason}): export it again") from error

@@ -5,13 +5,13 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.exceptions import HTTPException
 
 from icnet import __version__
 from icnet.serve import inference_http, page_http, pictures_http
 from icnet.serve.errors import Refused
-from icnet.serve.gatekeeper import Gatekeeper
+from icnet.serve.gatekeeper import HEALTH, Gatekeeper
 from icnet.serve.service import Service
 
 _ABOUT = "Semantic segmentation of road scenes: pictures in, class maps out, and the Open Inference Protocol."
@@ -23,7 +23,7 @@ def build_app(service: Service) -> FastAPI:
     for module in (inference_http, pictures_http, page_http):
         app.include_router(module.router(service))
 
-    @app.get("/metrics", summary="Metrics for Prometheus", responses={200: {"content": {"text/plain": {}}}})
+    @app.get("/metrics", summary="Metrics for Prometheus", response_class=PlainTextResponse)
     async def metrics() -> Response:
         return Response(service.metrics.page(), headers={"content-type": "text/plain; version=0.0.4; charset=utf-8"})
 
@@ -59,18 +59,36 @@ async def _invalid(request: Request, error: Exception) -> Response:
 async def _http_error(request: Request, error: Exception) -> Response:
     """No such path, or not by this method."""
     assert isinstance(error, HTTPException)
-    text = {404: "there is nothing at this address: /openapi.json lists what there is", 405: "this address takes another method"}
-    return error_answer(error.status_code, text.get(error.status_code, error.detail), dict(error.headers or {}))
+    headers = dict(error.headers or {})
+    text = {
+        404: "there is nothing at this address: /openapi.json lists what there is",
+        405: f"this address takes {headers.get('Allow', 'another method')} only",
+    }
+    return error_answer(error.status_code, text.get(error.status_code, error.detail), headers)
 
 
 def _schema(app: FastAPI) -> dict[str, Any]:
-    """FastAPI's schema with our one form of errors: 400 where it says 422."""
+    """FastAPI's schema with what every route has in common: our form of errors, and who may ask."""
     if app.openapi_schema is None:
         schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-        for path in schema["paths"].values():
-            for operation in path.values():
-                operation["responses"].pop("422", None)
+        components = schema.setdefault("components", {})
         for name in ("HTTPValidationError", "ValidationError"):
-            schema.get("components", {}).get("schemas", {}).pop(name, None)
+            components.get("schemas", {}).pop(name, None)
+        components["securitySchemes"] = {name: {"type": "http", "scheme": name} for name in ("bearer", "basic")}
+        schema["security"] = [{}, {"bearer": []}, {"basic": []}]
+        for path, operations in schema["paths"].items():
+            for operation in operations.values():
+                answers = operation["responses"]
+                answers.pop("422", None)
+                if path in HEALTH:
+                    operation["security"] = []
+                else:
+                    answers.setdefault("401", _problem("The token is missing or wrong, if the server has one."))
+                answers.setdefault("400", _problem("The request is wrong."))
+                answers.setdefault("403", _problem("The request comes from a page of another site, or names another server."))
         app.openapi_schema = schema
     return app.openapi_schema
+
+
+def _problem(description: str) -> dict[str, Any]:
+    return {"description": description, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Problem"}}}}

@@ -1,6 +1,7 @@
 """What uvicorn lacks against slow, many and confused clients: time-outs, a limit of connections, and errors that arrive."""
 
 import asyncio
+import contextlib
 import logging
 import ssl
 import sys
@@ -257,7 +258,8 @@ class _Connection(H11Protocol):
         self._lingering, self._heard = True, self.loop.time()
         self._linger_until = self._heard + _LINGER_SECONDS
         if transport.can_write_eof():  # TLS cannot
-            transport.write_eof()
+            with contextlib.suppress(OSError):  # the client has reset the connection
+                transport.write_eof()
         transport.resume_reading()
         self._linger()
 

@@ -17,9 +17,9 @@ from icnet.serve.logs import event, request_id
 from icnet.serve.security import check_token
 from icnet.serve.service import Service
 
-_HEALTH = frozenset({"/v2/health/live", "/v2/health/ready"})
+HEALTH = frozenset({"/v2/health/live", "/v2/health/ready"})
 """Probes know no token."""
-_QUIET = _HEALTH | {"/metrics"}
+_QUIET = HEALTH | {"/metrics"}
 """Asked every few seconds."""
 
 _LONGEST_PATH, _LONGEST_METHOD = 200, 20
@@ -93,7 +93,7 @@ class Gatekeeper:
             )
         if scope["method"] not in ("GET", "HEAD") and _from_elsewhere(headers, parsed):
             raise Forbidden("browsers may send this from the server's own page only")
-        if scope["path"] not in _HEALTH:
+        if scope["path"] not in HEALTH:
             check_token(self._service.token, headers.get("authorization"))
 
     def _note(self, visit: "_Visit") -> None:

@@ -1,5 +1,6 @@
 """The models being served, each replaceable while requests run."""
 
+import logging
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from icnet.base.weights import file_sha256
 from icnet.runtime.engine import EngineOptions
 from icnet.runtime.segmenter import Segmenter
 from icnet.serve.errors import NotFound
+from icnet.serve.logs import event
 from icnet.serve.metrics import Metrics
 
 _ATTEMPTS = 3
@@ -90,9 +92,12 @@ class Models:
             except (IcnetError, OSError, RuntimeError, MemoryError) as error:
                 self._metrics.not_loaded(name)
                 text = str(error) if isinstance(error, IcnetError) else f"the model cannot be loaded: {error}"
-                raise ModelError(text.splitlines()[0]) from error
+                text = text.splitlines()[0]
+                event("not_reloaded", logging.ERROR, model=name, error=text)
+                raise ModelError(text) from error
             before, self._served[name] = self._served[name], served
             self._metrics.loaded(name, served.version, before.version)
+            event("reloaded", model=name, version=served.version)
         return served
 
     def _load(self, model: str) -> Served:

@@ -28,7 +28,7 @@ class Pool:
             Overloaded: there is no room.
         """
         if self._admitted >= self._capacity:
-            raise Overloaded(f"all {self._workers} workers are busy and the queue is full: try again in a moment")
+            raise Overloaded("the server is busy and its queue is full: try again in a moment")
 
     async def run(self, work: Callable[[], T]) -> T:
         """Do `work` in a worker's thread, in the order of the calls.

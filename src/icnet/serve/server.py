@@ -25,6 +25,7 @@ from icnet.serve.metrics import Metrics
 from icnet.serve.models import Models
 from icnet.serve.options import ServerOptions
 from icnet.serve.pool import Pool
+from icnet.serve.security import is_loopback
 from icnet.serve.service import Service
 
 _GOODBYE_SECONDS = 0.5
@@ -94,6 +95,8 @@ async def run(
         addresses = Addresses(f"{scheme}://{_joined(options.host, listener.getsockname()[1])}", grpc_address)
         versions = {served.name: served.version for served in service.models}
         event("started", http=addresses.http, grpc=grpc_address, models=versions)
+        if options.token and options.tls is None and not is_loopback(options.host):
+            event("token_in_the_clear", logging.WARNING, advice="anybody on the way can read it: use --tls-cert and --tls-key")
         started(addresses)
         await asyncio.wait([running, others[0]], return_when=asyncio.FIRST_COMPLETED)
         complete = await _drain(service, http, running, rpc, options.drain_seconds)
@@ -220,11 +223,8 @@ async def _reload(service: Service, wanted: asyncio.Event) -> None:
     while await wanted.wait():
         wanted.clear()
         for served in service.models:
-            try:
-                now = await asyncio.to_thread(service.models.reload, served.name)
-                event("reloaded", model=now.name, version=now.version)
-            except ModelError as error:
-                event("not_reloaded", logging.ERROR, model=served.name, error=str(error))
+            with contextlib.suppress(ModelError):  # which is in the log
+                await asyncio.to_thread(service.models.reload, served.name)
 
 
 def _joined(host: str, port: int) -> str:
