@@ -48,10 +48,11 @@ def test_tritonclient(server, capsys):
 def test_curl(server):
     address, expected = server
     lines = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("curl") and "127.0.0.1" in line]
-    assert len(lines) == 2
+    assert len(lines) == 3
     said = [
         subprocess.run(line.replace("127.0.0.1:8000", address), shell=True, check=True, capture_output=True).stdout
         for line in lines
     ]
     assert np.array_equal(cv2.imread("classes.png", cv2.IMREAD_UNCHANGED), expected.classes)
-    assert json.loads(said[1])["shares"] == expected.shares()
+    assert cv2.imread("overlay.png").shape == (180, 240, 3)
+    assert json.loads(said[2])["shares"] == expected.shares()
