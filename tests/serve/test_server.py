@@ -6,7 +6,9 @@ import shutil
 import signal
 import socket
 import ssl
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
 import cv2
@@ -15,6 +17,7 @@ import httpx
 import numpy as np
 import pytest
 import trustme
+from cryptography.hazmat.primitives import serialization
 from serving import program, serving
 
 from icnet.base.errors import UsageError
@@ -92,7 +95,7 @@ def test_sigterm_answers_what_is_in_flight_and_ends_with_0(model, tmp_path):
 
 
 def test_what_never_ends_is_cut_and_told(model, tmp_path):
-    with program(tmp_path, "--model", str(model), "--no-grpc", "--drain-seconds", "0.5") as server:
+    with program(tmp_path, "--model", str(model), "--no-grpc", "--drain-seconds", "1") as server:
         upload = Upload(server.http, PNG)
         time.sleep(0.2)
         start = time.monotonic()
@@ -236,6 +239,68 @@ def test_addresses_that_need_a_token_or_are_taken(model):
             pass
         with pytest.raises(UsageError, match="gRPC"), serving(model, grpc_port=taken.getsockname()[1]):
             pass
+    with socket.socket() as bound:  # as another server that is just starting
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(("127.0.0.1", 0))
+        port = bound.getsockname()[1]
+        with pytest.raises(UsageError, match="gRPC"), serving(model, port=port, grpc_port=port):
+            pass
+
+
+@pytest.mark.parametrize("host", ["127.0.0.2", "::ffff:127.0.0.1", "[::1]", "localhost"])
+def test_a_loopback_server_answers_under_its_own_address(model, host):
+    with serving(model, host=host, grpc_port=None) as addresses:
+        assert httpx.get(f"{addresses.http}/v2/health/live").status_code == 200
+
+
+def test_many_refused_clients_do_not_hold_up_the_end(model, tmp_path):
+    with program(tmp_path, "--model", str(model), "--no-grpc") as server:
+        over, answers = threading.Event(), []
+
+        def post() -> None:
+            with httpx.Client(base_url=server.http) as client:
+                while not over.is_set():
+                    try:
+                        answers.append(client.post("/v1/segment", content=PNG).status_code)
+                    except httpx.TransportError:
+                        time.sleep(0.01)
+
+        with ThreadPoolExecutor(12) as pool:
+            for _ in range(12):
+                pool.submit(post)
+            time.sleep(1)
+            start = time.monotonic()
+            try:
+                assert server.end() == 0
+                assert time.monotonic() - start < 8
+            finally:
+                over.set()
+        assert set(answers) == {200, 503}
+
+
+def test_calls_that_are_cut_are_told(model, tmp_path):
+    with program(tmp_path, "--model", str(model), "--drain-seconds", "1") as server:
+        with grpc.insecure_channel(server.grpc) as channel:
+            infer = channel.stream_unary("/inference.GRPCInferenceService/ModelInfer")
+            over = threading.Event()
+            infer.future((b"" for _ in range(1) if over.wait()), timeout=30)  # a message that never comes
+            time.sleep(0.5)
+            try:
+                assert server.end() == 1
+            finally:
+                over.set()
+        assert server.events()[-1] | {"time": 0} == {"time": 0, "level": "info", "event": "ended", "complete": False}
+
+
+def test_an_encrypted_key_is_refused_without_a_question(model, tmp_path):
+    authority = trustme.CA()
+    certificate = authority.issue_cert("localhost")
+    key = serialization.load_pem_private_key(certificate.private_key_pem.bytes(), None)
+    locked = serialization.BestAvailableEncryption(b"secret")
+    (tmp_path / "key.pem").write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, locked))
+    certificate.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+    with pytest.raises(UsageError, match="encrypted"), serving(model, tls=(tmp_path / "cert.pem", tmp_path / "key.pem")):
+        pass
 
 
 def test_limits_reach_the_routes(model):

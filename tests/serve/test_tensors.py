@@ -1,10 +1,13 @@
 import json
 import random
 import time
+import tracemalloc
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
+from icnet.serve import json_body
 from icnet.serve.errors import BadRequest
 from icnet.serve.json_body import LONGEST, read_json
 from icnet.serve.tensors import from_bytes, from_json, from_varints, to_bytes, to_json
@@ -106,6 +109,9 @@ def test_to_json(count):
         assert np.array_equal(np.array(json.loads(text), values.dtype), values)
 
 
+DATA = ("inputs", 0, "data")
+
+
 def large(data: str, before: str = "", after: str = "") -> bytes:
     return f'{{{before}"inputs":[{{"data":{data}}}]{after}}}'.encode()
 
@@ -118,7 +124,7 @@ def test_a_large_array_is_cut_out_of_json(nested, spacing):
     document["inputs"][0]["data"] = values.tolist() if nested else values.ravel().tolist()
     body = json.dumps(document, **spacing).encode()
     assert len(body) > LONGEST
-    parsed = read_json(body, 16)
+    parsed = read_json(body, 16, array_at=DATA)
     assert parsed.cut is not None
     assert np.array_equal(from_json(parsed.text(parsed.document["inputs"][0].pop("data")), values.shape), values)
     del document["inputs"][0]["data"]
@@ -160,12 +166,79 @@ LONG = "[" + "1," * LONGEST + "1]"
 )
 def test_large_json_beside_an_array_is_refused(body):
     with pytest.raises(BadRequest, match="more than 256 KiB of JSON beside one array of integers"):
-        read_json(body[1], 16)
+        read_json(body[1], 16, array_at=DATA)
+
+
+@pytest.mark.parametrize(
+    "body",
+    {
+        "id": large("[1]", f'"id":{LONG},'),
+        "another key": large("[1]", after=f',"{LONG}":{LONG}'.replace(LONG, "x", 1)),
+        "shape": large(LONG).replace(b"data", b"shape"),
+        "second input": large("[1]").replace(b"}]", b'},{"data":' + LONG.encode() + b"}]"),
+        "within the data": large(f'{{"a":{LONG}}}'),
+        "data given twice": large(LONG).replace(b"}]", b',"data":[1]}]'),
+        "no inputs": f'{{"x":{LONG}}}'.encode(),
+        "inputs an object": f'{{"inputs":{{"data":{LONG}}}}}'.encode(),
+        "in a list": f'[{{"inputs":{LONG}}}]'.encode(),
+    }.items(),
+    ids=lambda item: item[0],
+)
+def test_a_large_array_elsewhere_is_refused(body):
+    with pytest.raises(BadRequest, match="a large array is taken as the data of the input only"):
+        read_json(body[1], 16, array_at=DATA)
+    with pytest.raises(BadRequest, match="a large array is taken"):
+        read_json(large(LONG), 16)
+
+
+def test_what_stands_for_an_array_is_another_string_each_time():
+    body = large(LONG)
+    first, second = (read_json(body, 16, array_at=DATA).document["inputs"][0]["data"] for _ in range(2))
+    assert first != second
+    forged = read_json(large(f'"{first}"', f'"x":{LONG},').replace(LONG.encode(), b"[1]"), 16, array_at=DATA)
+    with pytest.raises(BadRequest, match="must be an array"):
+        forged.text(forged.document["inputs"][0]["data"])
+
+
+@pytest.mark.parametrize("end", [-3, -2, -1, 0, 1, 2, 3])
+def test_an_array_that_begins_or_ends_about_where_a_chunk_does(end):
+    """The longest run is found, and whole, however it and shorter ones lie in the chunks."""
+    short = "[" + "1," * 35_000 + "1]"
+    for first, last in ("00", (short, "0"), ("0", short)):
+        before = f'"x":"","y":{first},'
+        room = -len(large("", before)) % json_body._CHUNK + end + json_body._CHUNK
+        body = large("[" + "1," * LONGEST + "22]", before.replace('""', f'"{"z" * room}"'), f',"after":{last}')
+        parsed = read_json(body, 16, array_at=DATA)
+        assert parsed.cut == b"[" + b"1," * LONGEST + b"22]"
+        assert len(parsed.document["x"]) == room
+
+
+def refused_cheaply(body: bytes, call: Callable[[bytes], object]) -> None:
+    """It takes little memory beside the body."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(BadRequest):
+            call(body)
+        assert tracemalloc.get_traced_memory()[1] < 10 << 20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("sign", [b"x", b"1", b" ", b"[", b"1x", b'"', b"\xff", b"[1,2,3],x"])
+def test_a_large_body_without_an_array_takes_no_memory(sign):
+    body = sign * ((32 << 20) // len(sign))
+    for before in (b"", b'{"inputs":[{"data":', b'{"a":'):
+        refused_cheaply(before + body, lambda body: read_json(body, 16, array_at=DATA))
+
+
+@pytest.mark.parametrize("sign", [b" ", b"1", b"1 ", b"[", b"]", b"1,x", b"[ "])
+def test_a_large_text_that_is_no_array_takes_no_memory(sign):
+    refused_cheaply(b"[" + sign * ((16 << 20) // len(sign)) + b"]", lambda text: from_json(text, (1, 3, 4, 3)))
 
 
 @pytest.mark.parametrize("data", [LONG + LONG, LONG[:-1] + "]]", "[" + LONG, LONG.replace("1,", "1 ", 1)], ids=range(4))
 def test_what_is_cut_out_is_checked_when_it_is_read(data):
-    parsed = read_json(large(data), 16)
+    parsed = read_json(large(data), 16, array_at=DATA)
     with pytest.raises(BadRequest, match="integers from 0 to 255"):
         from_json(parsed.text(parsed.document["inputs"][0]["data"]), (1, 1, (LONGEST + 1) // 3 + 1, 3))
 

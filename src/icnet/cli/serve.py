@@ -44,7 +44,7 @@ def serve(
     tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Its private key (PEM).")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Requests worked on side by side.")] = _DEFAULT.workers,
     drain_seconds: Annotated[
-        float, typer.Option(min=0, callback=finite, help="When ending, wait at most so long for requests in flight.")
+        float, typer.Option(min=1, callback=finite, help="When ending, wait at most so long for requests in flight.")
     ] = _DEFAULT.drain_seconds,
     max_queue: Annotated[
         int, typer.Option(min=0, help="Requests that wait for a worker; others get 503 at once.")

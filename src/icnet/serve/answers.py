@@ -102,7 +102,7 @@ def encode(segmentation: Segmentation, wanted: Wanted, served: Served) -> bytes:
             return text.getvalue().encode("ascii")
         case "overlay":
             overlay = style.overlay(segmentation, opacity=wanted.opacity, legend=wanted.legend)
-            return png(overlay) if wanted.media_type == PNG else _jpeg(overlay)
+            return png(overlay) if wanted.media_type == PNG else jpeg(overlay)
         case "layers":
             assert segmentation.confidence is not None, "it was not asked for"
             return png(np.vstack([style.classes(segmentation), segmentation.confidence]))
@@ -117,7 +117,15 @@ def _shares(segmentation: Segmentation, style: Style, served: Served) -> bytes:
     return json.dumps({**about, "shares": {name: shares[name] for name in names}}).encode()
 
 
-def _jpeg(image: np.ndarray) -> bytes:
+def jpeg(image: np.ndarray) -> bytes:
+    """Write a JPEG file.
+
+    Args:
+        image: (H, W, 3) uint8 BGR.
+
+    Raises:
+        BadRequest: the picture is too long for JPEG.
+    """
     if max(image.shape) > _LONGEST_SIDE:
         raise BadRequest(f"JPEG holds {_LONGEST_SIDE} pixels a side and the picture has {max(image.shape)}: ask for image/png")
     return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1].tobytes()

@@ -26,9 +26,10 @@ SERVER = {"name": "icnet", "version": __version__, "extensions": ["binary_tensor
 
 DATATYPES = {np.dtype(np.uint8): "UINT8", np.dtype(np.float32): "FP32"}
 
-_NOT_DONE = frozenset({"classification", "sequence_id", "sequence_start", "sequence_end"}) | {
-    f"shared_memory_{what}" for what in ("region", "byte_size", "offset")
-}
+_NOT_DONE = (
+    "classification", "sequence_id", "sequence_start", "sequence_end",
+    "shared_memory_region", "shared_memory_byte_size", "shared_memory_offset",
+)  # fmt: skip
 """Parameters that change what an answer means; all others may be ignored."""
 
 
@@ -60,8 +61,9 @@ def check_parameters(names: Collection[str]) -> None:
     Raises:
         BadRequest: there is one.
     """
-    for name in _NOT_DONE.intersection(names):
-        raise BadRequest(f"the parameter {name} is not supported: send the request without it")
+    for name in _NOT_DONE:
+        if name in names:
+            raise BadRequest(f"the parameter {name} is not supported: send the request without it")
 
 
 def check_input(name: str, datatype: str, shape: Sequence[int], *, pixels: int) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, NoReturn
-from urllib.parse import quote
 
 from fastapi import APIRouter, Header, Path, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
@@ -12,6 +11,7 @@ from icnet.serve import inference
 from icnet.serve import inference_models as schemas
 from icnet.serve.body import received
 from icnet.serve.errors import TooLarge, TooSlow, UnsupportedMedia
+from icnet.serve.headers import model_headers
 from icnet.serve.inference_json import Answer, answer
 from icnet.serve.inference_models import Model, checked
 from icnet.serve.inference_openapi import HEADER, INFER, INFERRED, answers, takes
@@ -82,7 +82,7 @@ def _add_inference(routes: APIRouter, service: Service, name_at: Any, version_at
         lengths = request.headers.getlist(HEADER)
         async with received(request, service) as body:
             result: Answer = await service.pool.run(lambda: answer(service, served, body, lengths))
-        return _sent(result, {"X-Model-Name": quote(served.name), "X-Model-Version": served.version})
+        return _sent(result, model_headers(served))
 
     described = answers(schemas.InferenceResponse, refusals=(401, 404, 408, 413, 415, 503), **INFERRED)
     header = Header(
@@ -110,7 +110,7 @@ def _add_inference(routes: APIRouter, service: Service, name_at: Any, version_at
 
 def _add_repository(routes: APIRouter, service: Service, name_at: Any) -> None:
     reloads = inference.Reloads(service)
-    refusals = (401, 404, 408, 413, 415)
+    refusals = (401, 408, 413, 415)
 
     @routes.post(
         "/repository/index",
@@ -125,7 +125,7 @@ def _add_repository(routes: APIRouter, service: Service, name_at: Any) -> None:
     @routes.post(
         "/repository/models/{name}/load",
         summary="Read a model from its files again",
-        responses=answers(schemas.ModelState, refusals=(*refusals, 503)),
+        responses=answers(schemas.ModelState, refusals=(*refusals, 404, 503)),
         openapi_extra=takes(schemas.LoadRequest),
     )
     async def load(request: Request, name: str = name_at) -> Response:
@@ -137,7 +137,7 @@ def _add_repository(routes: APIRouter, service: Service, name_at: Any) -> None:
         summary="Is refused: models are served until the server ends",
         status_code=403,
         response_model=None,
-        responses=answers(None, refusals=refusals),
+        responses=answers(None, refusals=(*refusals, 404)),
         openapi_extra=takes(schemas.UnloadRequest),
     )
     async def unload(request: Request, name: str = name_at) -> NoReturn:

@@ -49,7 +49,7 @@ def answer(service: Service, served: Served, body: bytes, lengths: Sequence[str]
     """
     with service.metrics.stage("decode"):
         json, binary = _divided(body, lengths)
-        parsed = read_json(json, service.limits.json_depth)
+        parsed = read_json(json, service.limits.json_depth, array_at=("inputs", 0, "data"))
         request = checked(InferenceRequest, parsed.document)
         inference.check_parameters(request.parameters)
         binary_names = _binary_names(request)

@@ -2,13 +2,17 @@
 
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
+from pydantic.json_schema import SkipJsonSchema
 
 from icnet.serve.errors import BadRequest
 
 Model = TypeVar("Model", bound=BaseModel)
 
 _Parameters = Annotated[dict[str, Any], Field(description="Those that are not known are ignored.")]
+
+_SENTENCES = {"int_type": "must be an integer, and one of 64 bits"}
+"""Instead of Pydantic's own; JSON gives a larger integer as a float."""
 
 _SHAPE = {
     "type": "array",
@@ -23,10 +27,23 @@ _DATA = {
 }
 
 
-class _Strict(BaseModel):
-    """Nothing is converted, and what is not known is ignored."""
+def _nullable(described: dict[str, Any]) -> None:
+    for name, part in described.get("properties", {}).items():
+        if name not in described.get("required", ()):
+            described["properties"][name] = {"anyOf": [part, {"type": "null"}]}
 
-    model_config = ConfigDict(strict=True, frozen=True)
+
+class _Strict(BaseModel):
+    """Nothing is converted, what is not known is ignored, and null counts as not given: some clients write all members."""
+
+    model_config = ConfigDict(strict=True, frozen=True, json_schema_extra=_nullable)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_null(cls, document: Any) -> Any:
+        if not isinstance(document, dict):
+            return document
+        return {name: value for name, value in document.items() if value is not None}
 
 
 class RequestInput(_Strict):
@@ -49,7 +66,7 @@ class RequestOutput(_Strict):
 class InferenceRequest(_Strict):
     """`data` of one picture, and which outputs are wanted; all if none is named."""
 
-    id: str | None = Field(None, json_schema_extra={"type": "string"}, description="Is sent back.")
+    id: str | SkipJsonSchema[None] = Field(None, description="Is sent back.")
     parameters: _Parameters = {}
     inputs: list[RequestInput] = Field(min_length=1, max_length=1)
     outputs: list[RequestOutput] = []
@@ -71,12 +88,6 @@ class IndexRequest(_Strict):
     """Nothing need be said."""
 
     ready: bool = Field(False, description="List only models that are ready, as all are.")
-
-
-class Problem(BaseModel):
-    """Every refusal."""
-
-    error: str = Field(description="What is wrong and what to do, in one sentence.")
 
 
 class Live(BaseModel):
@@ -170,7 +181,8 @@ def checked(model: type[Model], document: Any) -> Model:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the body"
-        raise BadRequest(f"{where}: {first['msg'][:1].lower()}{first['msg'][1:]}") from error
+        text = _SENTENCES.get(first["type"], f"{first['msg'][:1].lower()}{first['msg'][1:]}")
+        raise BadRequest(f"{where}: {text}") from error
 
 
 def schema(model: type[BaseModel]) -> dict[str, Any]:

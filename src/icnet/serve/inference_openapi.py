@@ -4,22 +4,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from icnet.serve.inference_models import InferenceRequest, Problem, schema
+from icnet.serve import openapi
+from icnet.serve.headers import MODEL_HEADERS
+from icnet.serve.inference_models import InferenceRequest, schema
 
 HEADER = "Inference-Header-Content-Length"
-
-_BINARY = {"type": "string", "format": "binary"}
-
-_REFUSALS = {
-    400: "The request is wrong.",
-    401: "The token is missing or wrong.",
-    403: "The request comes from a page of another site, names another server, or asks for what nobody may.",
-    404: "There is no such model or version.",
-    408: "The body did not arrive in time.",
-    413: "The body has too many bytes, or the picture too many pixels.",
-    415: "The content-encoding of the body is not read.",
-    503: "The server is busy or about to end; Retry-After says when to come again.",
-}
 
 
 def answers(
@@ -34,10 +23,9 @@ def answers(
         extra: what else is to be told about status 200.
     """
     described: dict[int | str, dict[str, Any]] = {} if model is None else {200: {"model": model, **extra}}
-    for status in sorted({400, 403, *refusals}):
-        described[status] = {"model": Problem, "description": _REFUSALS[status]}
+    described |= openapi.refusals(400, 403, *refusals)
     for status, other in others:
-        described[status] = {"model": other, "description": _REFUSALS[status]}
+        described |= openapi.refusals(status, model=other)
     return described
 
 
@@ -57,7 +45,7 @@ INFER = takes(
     required=True,
     **{
         "application/octet-stream": {
-            "schema": _BINARY
+            "schema": openapi.BINARY
             | {"description": f"The same JSON, as long as {HEADER} says, and the values of the input behind it."}
         }
     },
@@ -72,8 +60,7 @@ INFER["description"] = (
 
 INFERRED: dict[str, Any] = {
     "description": "The outputs.",
-    "content": {"application/octet-stream": {"schema": _BINARY}},
-    "headers": {
-        HEADER: {"description": "Bytes of JSON before the binary data; only if there are such.", "schema": {"type": "integer"}}
-    },
+    "content": {"application/octet-stream": {"schema": openapi.BINARY}},
+    "headers": MODEL_HEADERS
+    | {HEADER: {"description": "Bytes of JSON before the binary data; only if there are such.", "schema": {"type": "integer"}}},
 }

@@ -25,7 +25,7 @@ class Limits:
     """Of the request line and headers."""
     header_seconds: float = 10
     """Until the headers are complete, from the connection or the first byte of the request on."""
-    body_seconds: float = 30
+    body_seconds: float = 20
     """Until the body is complete, from the headers on."""
     idle_seconds: float = 60
     """Between two requests of a connection."""
@@ -39,3 +39,5 @@ class Limits:
             least = 0 if name == "queue" else 1e-3
             if not getattr(self, name) >= least:
                 raise UsageError(f"the limit {name} must be {'0 or more' if name == 'queue' else 'above 0'}")
+        if self.buffered_bytes < max(self.body_bytes, self.decompressed_bytes):
+            raise UsageError("--max-buffered-mib must hold the largest body, as it is sent and unpacked: raise it or lower these")

@@ -38,5 +38,7 @@ class ServerOptions:
             raise UsageError(
                 f"{self.host} can be reached from other machines: give clients a token with --token-file, or listen on 127.0.0.1"
             )
+        if self.drain_seconds < 1:
+            raise UsageError(f"the end must wait 1 s or more for what is in flight, not {self.drain_seconds} s")
         if self.workers < 1:
             raise UsageError(f"the number of workers must be 1 or more, not {self.workers}")

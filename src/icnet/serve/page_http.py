@@ -4,12 +4,12 @@ import asyncio
 import hashlib
 from pathlib import Path
 
-import cv2
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from icnet.base.classes import NAMES, PALETTE_RGB
 from icnet.data.street import StreetDrive, StreetOptions
+from icnet.serve.answers import jpeg
 from icnet.serve.errors import NotFound
 from icnet.serve.service import Service
 
@@ -21,8 +21,6 @@ _REVALIDATE = {"cache-control": "no-cache"}
 
 _EXAMPLE = StreetOptions(seed=5), 30
 """A street and the number of its frame."""
-
-_JPEG_QUALITY = 90
 
 
 class _File:
@@ -56,9 +54,7 @@ class _Example:
 
 def _paint() -> bytes:
     options, number = _EXAMPLE
-    done, jpeg = cv2.imencode(".jpg", StreetDrive(options)[number].image, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
-    assert done
-    return jpeg.tobytes()
+    return jpeg(StreetDrive(options)[number].image)
 
 
 def router(service: Service) -> APIRouter:

@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Literal
-from urllib.parse import quote
 
 import numpy as np
 from fastapi import APIRouter, Query, Request, Response
@@ -20,6 +19,7 @@ from icnet.runtime.overlay import OPACITY
 from icnet.serve.answers import Form, Wanted, encode, negotiate
 from icnet.serve.body import received
 from icnet.serve.errors import BadRequest, TooLarge, UnsupportedMedia
+from icnet.serve.headers import model_headers
 from icnet.serve.models import Served
 from icnet.serve.multipart import FIELD, picture_part
 from icnet.serve.pictures_openapi import OPERATION, RESPONSES
@@ -78,8 +78,7 @@ def router(service: Service) -> APIRouter:
         async with received(request, service) as body:
             answer = await service.pool.run(work)
         headers = {
-            "X-Model-Name": _header(served.name),
-            "X-Model-Version": served.version,
+            **model_headers(served),
             "Cache-Control": "no-store",
             "Server-Timing": stages.header,
         }
@@ -131,11 +130,6 @@ def _frame(picture: bytes, max_pixels: int) -> np.ndarray:
         raise TooLarge(f"cannot read the picture: {error.fact}, so send a smaller one") from error
     except InputError as error:
         raise BadRequest(f"cannot read the picture: {error}") from error
-
-
-def _header(name: str) -> str:
-    """A model's name as headers can hold it: a file may be called anything."""
-    return name if name.isascii() and name.isprintable() else quote(name)
 
 
 class _Stages:

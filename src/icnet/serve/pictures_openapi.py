@@ -4,29 +4,11 @@ from typing import Any
 
 from icnet.base.classes import NAMES
 from icnet.serve.answers import GEOJSON, JPEG, JSON, PNG
+from icnet.serve.headers import MODEL_HEADERS
 from icnet.serve.multipart import FIELD
-
-_BINARY = {"type": "string", "format": "binary"}
+from icnet.serve.openapi import BINARY, refusals
 
 _PICTURES = (JPEG, PNG, "image/webp")
-
-_ERRORS = {
-    400: "A parameter is wrong, or the picture or form cannot be read.",
-    401: "The token is missing or wrong.",
-    403: "The request comes from a page of another site, or names another server.",
-    404: "There is no such model.",
-    406: "No form of the answer has an acceptable media type.",
-    408: "The body did not arrive in time.",
-    413: "The body has too many bytes, or the picture too many pixels.",
-    415: "The body is of a kind that is not read.",
-    503: "The server is busy or about to end; Retry-After says when to come again.",
-}
-
-_ERROR = {
-    "type": "object",
-    "properties": {"error": {"type": "string", "description": "What is wrong and what to do, in one sentence."}},
-    "required": ["error"],
-}
 
 
 def _object(**properties: Any) -> dict[str, Any]:
@@ -70,8 +52,7 @@ _FEATURES = _object(
 )
 
 _HEADERS = {
-    "X-Model-Name": {"description": "Of the model that made the answer.", "schema": _TEXT},
-    "X-Model-Version": {"description": "Of that model: the beginning of its files' SHA-256.", "schema": _TEXT},
+    **MODEL_HEADERS,
     "Server-Timing": {"description": "Milliseconds to decode the picture, segment it and encode the answer.", "schema": _TEXT},
 }
 
@@ -82,13 +63,13 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
         "`geojson`, `coco`, `rle` (outlines or run lengths) or `shares` (the fraction of each class).",
         "headers": _HEADERS,
         "content": {
-            PNG: {"schema": _BINARY},
-            JPEG: {"schema": _BINARY},
+            PNG: {"schema": BINARY},
+            JPEG: {"schema": BINARY},
             GEOJSON: {"schema": _FEATURES},
             JSON: {"schema": {"anyOf": [_SHARES, _COCO]}},
         },
     },
-    **{status: {"description": text, "content": {JSON: {"schema": _ERROR}}} for status, text in _ERRORS.items()},
+    **refusals(400, 401, 403, 404, 406, 408, 413, 415, 503),
 }
 """Answers by status."""
 
@@ -98,9 +79,9 @@ OPERATION: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
-            **{media_type: {"schema": _BINARY} for media_type in (*_PICTURES, "application/octet-stream")},
+            **{media_type: {"schema": BINARY} for media_type in (*_PICTURES, "application/octet-stream")},
             "multipart/form-data": {
-                "schema": {**_object(**{FIELD: _BINARY}), "additionalProperties": False},
+                "schema": {**_object(**{FIELD: BINARY}), "additionalProperties": False},
                 "encoding": {FIELD: {"contentType": ", ".join(_PICTURES)}},
             },
         },

@@ -6,6 +6,7 @@ import logging
 import signal
 import socket
 import ssl
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -30,6 +31,9 @@ from icnet.serve.service import Service
 
 _GOODBYE_SECONDS = 0.5
 """Requests that are on their way when the end is announced still get an answer, if only a refusal."""
+
+_BACKLOG = 128
+"""Connections that the system holds until they are accepted."""
 
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -72,7 +76,18 @@ def serve(options: ServerOptions, *, started: Callable[[Addresses], None]) -> bo
         with _signals(stop) as reloads:
             return await run(options, started=started, stop=stop, reloads=reloads)
 
+    _raise_open_files()
     return asyncio.run(until_signal())
+
+
+def _raise_open_files() -> None:
+    """Allow as many connections as the system does: some systems begin with 1,024 files for old programs' sake."""
+    if sys.platform != "win32":
+        import resource
+
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 async def run(
@@ -91,6 +106,12 @@ async def run(
             others.append(asyncio.create_task(_reload(service, reloads)))
         while not http.started and not running.done():
             await asyncio.sleep(0.01)
+        if running.done():  # uvicorn could not begin
+            if rpc is not None:
+                await rpc.stop(None)
+            raise UsageError(
+                f"cannot listen on {_joined(options.host, options.port)}: choose another --port"
+            ) from running.exception()
         scheme = "http" if options.tls is None else "https"
         addresses = Addresses(f"{scheme}://{_joined(options.host, listener.getsockname()[1])}", grpc_address)
         versions = {served.name: served.version for served in service.models}
@@ -111,18 +132,19 @@ async def _drain(
     """Turn readiness off, answer what is in flight, and end; meanwhile health is told and new work refused over HTTP."""
     service.draining = True
     event("draining")
-    end = time.monotonic() + seconds
     await asyncio.sleep(_GOODBYE_SECONDS)
+    end = time.monotonic() + seconds
     ends: list[asyncio.Future[None]] = [running]
     if rpc is not None:
         ends.append(asyncio.ensure_future(rpc.stop(seconds)))
-    while http.server_state.tasks and time.monotonic() < end:
-        await asyncio.sleep(0.02)
+    if begun := set(http.server_state.tasks):  # what comes from now on is refused and need not be waited for
+        await asyncio.wait(begun, timeout=seconds)
     http.should_exit = True
     _, late = await asyncio.wait(ends, timeout=max(0, end - time.monotonic()) + _GOODBYE_SECONDS)
-    complete = not late and not http.server_state.tasks
-    if late:
+    complete = not late and time.monotonic() < end  # gRPC cuts its calls itself
+    if not complete:
         event("cut", logging.ERROR, seconds=seconds)
+    if late:
         http.force_exit = True
         await asyncio.wait(late, timeout=2)
     service.pool.close()
@@ -135,7 +157,7 @@ def _service(options: ServerOptions) -> Service:
     models = Models(options.models, EngineOptions(cache=True, streams=2), metrics)
     pool = Pool(options.workers, options.limits.queue, metrics)
     # With a token a page of another origin gains nothing by pointing its own name at this server.
-    hosts = None if options.token else _LOOPBACK_NAMES | {name.lower() for name in options.hosts}
+    hosts = None if options.token else _LOOPBACK_NAMES | {name.strip("[]").lower() for name in (options.host, *options.hosts)}
     return Service(models, pool, options.limits, metrics, token=options.token, hosts=hosts)
 
 
@@ -151,6 +173,7 @@ def _config(service: Service, options: ServerOptions) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         proxy_headers=False,
+        backlog=_BACKLOG,
         timeout_keep_alive=round(limits.idle_seconds),
         h11_max_incomplete_event_size=limits.header_bytes,
     )
@@ -173,11 +196,13 @@ async def _start_grpc(service: Service, options: ServerOptions) -> tuple[grpc.ai
 def _listener(host: str, port: int) -> socket.socket:
     """A bound socket: whether the port is free must be known before a model is loaded."""
     try:
-        family, kind, number, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, number, _, address = found[0]
         listener = socket.socket(family, kind, number)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(address)
+            listener.listen(_BACKLOG)  # only now is the port ours alone
         except OSError:
             listener.close()
             raise
@@ -188,10 +213,14 @@ def _listener(host: str, port: int) -> socket.socket:
     return listener
 
 
+def _no_password() -> str:
+    raise UsageError("the private key is encrypted: decrypt it first, as in `openssl pkey -in key.pem -out plain.pem`")
+
+
 def _context(certificate: Path, key: Path) -> ssl.SSLContext:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:
-        context.load_cert_chain(certificate, key)
+        context.load_cert_chain(certificate, key, password=_no_password)
     except (OSError, ssl.SSLError) as error:
         raise UsageError(f"{certificate} and {key} are no certificate and its key in PEM form ({error}): check both") from error
     return context
@@ -223,8 +252,12 @@ async def _reload(service: Service, wanted: asyncio.Event) -> None:
     while await wanted.wait():
         wanted.clear()
         for served in service.models:
-            with contextlib.suppress(ModelError):  # which is in the log
+            try:
                 await asyncio.to_thread(service.models.reload, served.name)
+            except ModelError:  # which is in the log
+                pass
+            except Exception as error:  # nothing may keep later reloads from working
+                event("not_reloaded", logging.ERROR, model=served.name, trace=error)
 
 
 def _joined(host: str, port: int) -> str:

@@ -56,7 +56,7 @@ def from_json(text: bytes, shape: Sequence[int]) -> np.ndarray:
     wrong = BadRequest(f"data must be {count} integers from 0 to 255, flat or nested as the shape says")
     if len(text) < 2 * count:  # too short already; what follows takes memory for `count`
         raise wrong
-    pattern = _pattern(shape if _NESTED.match(text) else [count])
+    pattern = _pattern(shape if _NESTED.match(text, 0, _CHUNK) else [count])
     values, filled, matched = np.empty(count, np.uint8), 0, 0
     for piece in _pieces(text):
         try:
@@ -81,13 +81,13 @@ def _pattern(shape: Sequence[int]) -> bytes:
 
 
 def _pieces(text: bytes) -> Iterator[bytes]:
-    """The text in pieces that end with a comma or where it ends, so that no number is in two of them."""
+    """The text in pieces, so that no number of up to three digits is in two of them; a longer one is wrong in any case."""
     start = 0
     while start < len(text):
-        middle = start + _CHUNK
-        stop = (
-            (text.rfind(b",", start, middle) + 1 or text.find(b",", middle) + 1 or len(text)) if middle < len(text) else len(text)
-        )
+        stop = start + _CHUNK
+        for _ in range(2):
+            if stop < len(text) and text[stop - 1 : stop + 1].isdigit():
+                stop -= 1
         yield text[start:stop]
         start = stop
 

@@ -97,7 +97,7 @@ export async function segmentFrames(frames, { segment, show, waiting }) {
       if (!error.passing) throw error;
       waiting(error);
       await new Promise((resolve) => {
-        setTimeout(resolve, pauseMs);
+        setTimeout(resolve, error.retryAfterMs ?? pauseMs);
       });
       pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS);
       frames.again();

@@ -3,9 +3,9 @@
 import { Frames, Rate, segmentFrames } from "./live.js";
 import { Notice } from "./notice.js";
 import { openCamera, Player } from "./player.js";
-import { Result, say, tellServed } from "./result.js";
+import { Result, tellServed } from "./result.js";
 import * as server from "./server.js";
-import { isVideo, portable, save, takeFiles } from "./sources.js";
+import { holdDrops, isVideo, readPicture, save, takeFiles } from "./sources.js";
 
 const at = (id) => document.getElementById(id);
 
@@ -38,10 +38,9 @@ class Page {
 
   async #openPicture(file, name) {
     await this.#choose(() => this.#openPicture(file, name), async (signal) => {
-      const picture = await createImageBitmap(file, { imageOrientation: "from-image" }).catch(() => {
-        throw new Error(`${name} is not a picture that this browser can read: JPEG, PNG and WebP are.`);
-      });
-      const sent = await portable(file, picture);
+      const read = await readPicture(file, (unread) => server.seen(unread, signal));
+      if (!read) throw new Error(`${name} is not a picture that this browser can read: JPEG, PNG and WebP are.`);
+      const { picture, sent } = read;
       if (this.#commit(signal)) this.result.showPicture(picture, name);
       picture.close();
       if (signal.aborted) return;
@@ -87,9 +86,11 @@ class Page {
       await open(signal);
     } catch (error) {
       if (signal.aborted) return;
-      if (this.#current.signal === signal) this.#leave(); // a video that cannot be played
+      if (this.#current.signal === signal) {
+        this.#leave(); // a video that cannot be played
+        this.result.settle();
+      }
       notices.source.show(error.message, error.passing ? again : null);
-      say("status", "");
     }
     if (!signal.aborted) document.body.toggleAttribute("data-busy", false);
   }
@@ -127,7 +128,11 @@ class Page {
           const moving = !at("video").paused;
           return this.result.showFrame(canvas, { answer, source: { name, file: jpeg }, rate, moving }, signal);
         },
-        waiting: (error) => signal.aborted || notices.live.show(`${error.message} Trying again.`),
+        waiting: (error) => {
+          if (signal.aborted) return;
+          this.result.stall();
+          notices.live.show(`${error.fact} Trying again.`);
+        },
       });
     } catch (error) {
       if (!signal.aborted) this.#stop(error.message);
@@ -139,8 +144,8 @@ class Page {
     this.#current.abort();
     this.#leave();
     at("surface").focus({ preventScroll: true });
+    this.result.settle();
     if (trouble) notices.live.show(trouble);
-    else this.result.settle();
   }
 
   /** Another model was chosen. */
@@ -154,15 +159,11 @@ class Page {
     const { source } = this.result;
     if (!source) return notices.save.show("There are no classes to save yet.");
     try {
-      const png = what === "overlay" ? await this.result.composed() : await this.#classMap(source.file);
+      const png = what === "overlay" ? await this.result.composed() : await this.result.classMap();
       save(png, `${source.name.replace(/\.\w+$/, "")}_${what}.png`);
     } catch (error) {
       notices.save.show(error.message);
     }
-  }
-
-  async #classMap(file) {
-    return (await server.segment(file, { form: "classes", model: at("model").value })).png;
   }
 
   #segment(file, signal) {
@@ -170,6 +171,8 @@ class Page {
     return server.segment(file, { form: confidence ? "layers" : "classes", model: name, signal });
   }
 }
+
+holdDrops();
 
 async function start() {
   notices.source.clear();

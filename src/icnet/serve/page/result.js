@@ -2,6 +2,7 @@
 
 import { readLayers, shares } from "./layers.js";
 import { Legend, summary } from "./legend.js";
+import { greyPng } from "./png.js";
 import { Probe } from "./probe.js";
 import { Stage } from "./stage.js";
 
@@ -73,11 +74,23 @@ export class Result {
     this.#tell();
   }
 
+  /** No frames come for now, so that they have no rate. */
+  stall() {
+    figure("rate", "");
+  }
+
   /** What is on show stays for a while: its figures, also in words for a screen reader. */
   settle() {
-    if (!this.source) return;
+    this.stall();
+    if (!this.source) return say("status", "");
     const fractions = this.#tell();
     say("status", `${this.source.name}: ${summary(fractions, this.#classes)}.`);
+  }
+
+  /** The classes on show, as a PNG of their indices. */
+  classMap() {
+    const { classes, width } = this.#stage.layers;
+    return greyPng(classes, width);
   }
 
   /** What is on show, as a PNG. */

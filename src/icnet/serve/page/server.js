@@ -6,10 +6,17 @@ export class ServerError extends Error {
   /**
    * @param {string} sentence for the user
    * @param {number} status of the answer; 0 if there was none
+   * @param {number | null} [retryAfterMs] when the server wants to be asked again; null if it does not say
    */
-  constructor(sentence, status) {
+  constructor(sentence, status, retryAfterMs = null) {
     super(sentence);
     this.status = status;
+    this.retryAfterMs = retryAfterMs;
+  }
+
+  /** What is wrong, without the advice that the server gives after a colon. */
+  get fact() {
+    return this.message.replace(/: .*/, ".");
   }
 
   /** Whether the same request may succeed soon. */
@@ -36,10 +43,8 @@ export async function example(signal) {
  * @throws {ServerError} refused or not reached
  */
 export async function segment(picture, { form, model, signal }) {
-  const query = new URLSearchParams({ as: form, model });
-  const headers = { "content-type": picture.type.startsWith("image/") ? picture.type : "application/octet-stream" };
   const start = performance.now();
-  return fetched(`v1/segment?${query}`, { method: "POST", body: picture, headers, signal }, async (answer) => ({
+  return posted(picture, { as: form, model }, signal, async (answer) => ({
     png: await answer.blob(),
     form,
     model,
@@ -49,11 +54,28 @@ export async function segment(picture, { form, model, signal }) {
   }));
 }
 
+/**
+ * A picture as the server sees it: upright, and whole.
+ * @param {Blob} picture as a file: JPEG, PNG, ...
+ * @param {AbortSignal} signal
+ * @returns {Promise<Blob>} a PNG of the same pixels
+ * @throws {ServerError} refused or not reached
+ */
+export async function seen(picture, signal) {
+  return posted(picture, { as: "overlay", opacity: 0, legend: false }, signal, (answer) => answer.blob());
+}
+
+async function posted(picture, query, signal, read) {
+  const type = picture.type.startsWith("image/") ? picture.type : "application/octet-stream";
+  const headers = { "content-type": type, accept: "image/png" };
+  return fetched(`v1/segment?${new URLSearchParams(query)}`, { method: "POST", body: picture, headers, signal }, read);
+}
+
 async function fetched(address, { signal, ...options }, read) {
   const late = AbortSignal.timeout(PATIENCE_MS);
   try {
     const answer = await fetch(address, { ...options, signal: signal ? AbortSignal.any([signal, late]) : late });
-    if (!answer.ok) throw new ServerError(await sentence(answer), answer.status);
+    if (!answer.ok) throw new ServerError(await sentence(answer), answer.status, retryAfterMs(answer));
     return await read(answer);
   } catch (error) {
     if (error instanceof ServerError || signal?.aborted) throw error;
@@ -66,6 +88,11 @@ async function sentence(answer) {
   const text = (await answer.json().catch(() => null))?.error;
   if (typeof text !== "string" || !text) return `The server answered with status ${answer.status}.`;
   return text[0].toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");
+}
+
+function retryAfterMs(answer) {
+  const seconds = parseInt(answer.headers.get("retry-after"), 10); // not a number if there is none, or a date
+  return seconds > 0 ? 1000 * seconds : null;
 }
 
 /** Milliseconds of a Server-Timing header: its entry `total`, else the sum of all. */

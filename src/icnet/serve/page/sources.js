@@ -1,5 +1,14 @@
 /** The ways in which a file comes to the page. */
 
+/** Until the page can take files, one that is dropped on it must not be opened in its place by the browser. */
+export function holdDrops() {
+  document.addEventListener("dragover", (event) => {
+    event.preventDefault();
+    if (event.dataTransfer) event.dataTransfer.dropEffect = "none";
+  });
+  document.addEventListener("drop", (event) => event.preventDefault());
+}
+
 /**
  * @param {HTMLInputElement} input of type file
  * @param {object} calls
@@ -31,11 +40,9 @@ function takeDrops({ open, refuse }) {
   });
   document.addEventListener("dragleave", () => mark(-1));
   document.addEventListener("dragover", (event) => {
-    event.preventDefault();
     if (event.dataTransfer) event.dataTransfer.dropEffect = "copy";
   });
   document.addEventListener("drop", (event) => {
-    event.preventDefault();
     mark(0);
     const [file] = event.dataTransfer?.files ?? [];
     if (file) open(file);
@@ -49,18 +56,30 @@ export function isVideo(file) {
 }
 
 /**
- * The picture as the server reads it just as this browser does: JPEG, PNG and WebP as they are, all others as PNG, and so
- * WebP with EXIF data, whose orientation only some browsers heed.
+ * A picture to be drawn, and the file of it that the server reads just so: JPEG, PNG and WebP as they are, all others as PNG.
+ *
+ * WebP with EXIF data is drawn from what the server sees in it, because only some browsers heed the orientation in there, and
+ * so is what this browser fails to read; if it is damaged, the server's refusal tells.
  * @param {Blob} file
- * @param {ImageBitmap} picture what the browser reads in it
- * @returns {Promise<Blob>}
+ * @param {(file: Blob) => Promise<Blob>} seen asks the server how it sees a file
+ * @returns {Promise<{picture: ImageBitmap, sent: Blob} | null>} null for what is no picture
  */
-export async function portable(file, picture) {
+export async function readPicture(file, seen) {
   const head = new Uint8Array(await file.slice(0, 21).arrayBuffer());
   const text = String.fromCharCode(...head);
-  const exif = text.startsWith("VP8X", 12) && head[20] & 8;
-  const webp = text.startsWith("RIFF") && text.startsWith("WEBP", 8) && !exif;
-  if (text.startsWith("\xff\xd8\xff") || text.startsWith("\x89PNG") || webp) return file;
+  const webp = text.startsWith("RIFF") && text.startsWith("WEBP", 8);
+  const exif = webp && text.startsWith("VP8X", 12) && head[20] & 8;
+  const known = webp || text.startsWith("\xff\xd8\xff") || text.startsWith("\x89PNG");
+  const picture = exif ? null : await bitmap(file).catch(() => null);
+  if (known) return { picture: picture ?? (await bitmap(await seen(file))), sent: file };
+  return picture && { picture, sent: await png(picture) };
+}
+
+function bitmap(file) {
+  return createImageBitmap(file, { imageOrientation: "from-image" });
+}
+
+function png(picture) {
   const canvas = new OffscreenCanvas(picture.width, picture.height);
   canvas.getContext("2d").drawImage(picture, 0, 0);
   return canvas.convertToBlob({ type: "image/png" });

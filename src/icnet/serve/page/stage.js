@@ -3,6 +3,7 @@
 import { resize } from "./layers.js";
 
 const GRIP_PX = 44; // width of the divider's grip, as in page.css
+const THIN_PX = 100;
 
 export class Stage {
   #frame;
@@ -47,7 +48,7 @@ export class Stage {
     this.#layers = null;
     this.#frame.hidden = false;
     this.#frame.parentElement.style.setProperty("--ratio", String(width / height));
-    this.#magnify();
+    this.#fit();
   }
 
   /**
@@ -116,8 +117,10 @@ export class Stage {
     this.#divider.setAttribute("aria-valuetext", `${percent}% original, ${100 - percent}% with classes`);
   }
 
-  /** Enlarged classes keep their edges. */
-  #magnify() {
-    this.#overlay.canvas.classList.toggle("magnified", this.#frame.clientWidth > 1.5 * this.#base.canvas.width);
+  /** Enlarged classes keep their edges; a frame that is thin lets its labels out. */
+  #fit() {
+    const { clientWidth, clientHeight } = this.#frame;
+    this.#overlay.canvas.classList.toggle("magnified", clientWidth > 1.5 * this.#base.canvas.width);
+    this.#frame.classList.toggle("thin", Math.min(clientWidth, clientHeight) < THIN_PX);
   }
 }
