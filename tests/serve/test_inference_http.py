@@ -16,7 +16,8 @@ from tritonclient.utils import InferenceServerException
 from icnet.base.weights import random_weights, save_weights
 from icnet.runtime.graph import openvino_model
 from icnet.serve import inference
-from icnet.serve.inference_json import answer
+from icnet.serve.inference_http import _sent
+from icnet.serve.inference_json import Answer, answer
 from icnet.serve.limits import Limits
 from tiny_network import TINY
 
@@ -129,6 +130,7 @@ def test_all_outputs_where_none_is_named(both, client):
     assert all("binary_data_size" in output["parameters"] for output in result.get_response()["outputs"])
     status, headers, body = call(both, INFER, asked())
     assert (status, headers["content-type"], HEADER in headers) == (200, "application/json", False)
+    assert (headers["x-model-name"], headers["x-model-version"]) == ("tiny", both.service.models.get().version)
     assert [len(output["data"]) for output in json.loads(body)["outputs"]] == [12, 12, 12 * 24 * 32]
     assert "id" not in json.loads(body)
 
@@ -173,6 +175,7 @@ def test_models_of_other_outputs(tmp_path, output, names):
     ):
         assert [described["name"] for described in client.get_model_metadata("a model")["outputs"]] == names
         result, data = client.infer("a model", triton_input(picture())), picture()
+        assert call(both, "/v2/models/a%20model/infer", asked())[1]["x-model-name"] == "a model"
         assert np.array_equal(result.as_numpy("classes")[0], both.service.models.get().segmenter(data[0]).classes)
         if output == "soft":
             assert result.as_numpy("soft").shape == (1, 12, 96, 128)
@@ -194,13 +197,31 @@ def test_a_large_answer_comes_whole(tmp_path):
         assert np.array_equal(values.reshape(1, 12, 96, 128), segmenter.engine.infer(data))
 
 
+def test_a_large_answer_is_handed_on_in_pieces():
+    """Else the event loop copies all of it at once."""
+    pieces = [b"head", memoryview(bytes(range(256)) * 4000)]
+    sent, headers = [], {"x": "y"}
+
+    async def send(message) -> None:
+        sent.append(message)
+
+    async def receive():
+        await asyncio.Event().wait()
+
+    scope = {"type": "http", "method": "POST", "asgi": {"version": "3.0", "spec_version": "2.4"}}
+    asyncio.run(_sent(Answer(pieces, 4), headers)(scope, receive, send))
+    bodies = [message["body"] for message in sent[1:]]
+    assert max(map(len, bodies)) <= 1 << 18
+    assert b"".join(bodies) == b"".join(pieces)
+
+
 WRONG = {
     "no JSON": (b"\x89PNG", "not JSON"),
     "empty": (b"", "not JSON"),
     "array": (b"[]", "the body: "),
     "null": (b"null", "the body: "),
     "no inputs": (asked(inputs=...), "inputs: field required"),
-    "inputs null": (asked(inputs=None), "inputs: input should be a valid list"),
+    "inputs null": (asked(inputs=None), "inputs: field required"),
     "inputs text": (asked(inputs="data"), "inputs: "),
     "inputs empty": (asked(inputs=[]), "inputs: "),
     "two inputs": (asked(inputs=asked()["inputs"] * 2), "inputs: list should have at most 1 item"),
@@ -223,7 +244,7 @@ WRONG = {
     "NCHW": (asked(tensor={"shape": [1, 3, 4, 4]}), "must be [1, height, width, 3]"),
     "no pixel": (asked(tensor={"shape": [1, 0, 4, 3], "data": []}), "at least one pixel"),
     "negative": (asked(tensor={"shape": [1, -3, -4, 3]}), "at least one pixel"),
-    "overflow": (asked(tensor={"shape": [1, 2**70, 4, 3]}), "inputs.0.shape.1: "),
+    "overflow": (asked(tensor={"shape": [1, 2**70, 4, 3]}), "inputs.0.shape.1: must be an integer, and one of 64 bits"),
     "too few": (asked(tensor={"data": [1, 2, 3]}), "must be 36 integers"),
     "too many": (asked(tensor={"data": [1] * 37}), "must be 36 integers"),
     "wrong nesting": (asked(tensor={"data": [[1] * 36]}), "must be 36 integers"),
@@ -242,9 +263,10 @@ WRONG = {
     "size without binary": (asked(tensor={"data": ..., "parameters": {"binary_data_size": 36}}), "binary_data_size must be"),
     "parameters a list": (asked(tensor={"parameters": []}), "inputs.0.parameters: "),
     "shared memory": (asked(tensor={"data": ..., "parameters": {"shared_memory_region": "r"}}), "shared_memory_region is not"),
-    "sequence": (asked(parameters={"sequence_id": 3}), "sequence_id is not supported"),
+    "parameters beside others": (
+        asked(parameters={"shared_memory_offset": 1, "a": 1, "sequence_end": 1, "sequence_start": 1}), "sequence_start is not"
+    ),
     "outputs an object": (asked(outputs={}), "outputs: "),
-    "outputs null": (asked(outputs=None), "outputs: "),
     "unknown output": (asked(None, "x" * 1000), "choose among classes, confidence, logits"),
     "output twice": (asked(None, "classes", "classes"), "twice"),
     "classification": (asked(outputs=[{"name": "classes", "parameters": {"classification": 3}}]), "classification is not"),
@@ -253,6 +275,8 @@ WRONG = {
     "id a number": (asked(id=7), "id: "),
     "too deep": (asked(id=[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]), "deeper than 16"),
     "large": (asked(id="x" * 300_000), "more than 256 KiB of JSON"),
+    "large array as id": (asked(id=[0] * 200_000), "a large array is taken as the data of the input only"),
+    "large array as shape": (asked(tensor={"shape": [1] * 200_000}), "a large array is taken as the data of the input only"),
 }  # fmt: skip
 
 
@@ -263,6 +287,31 @@ def test_wrong_requests(both, name):
     assert status == 400
     assert text in found
     assert "xxx" not in found
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "classification", "sequence_id", "sequence_start", "sequence_end",
+        "shared_memory_region", "shared_memory_byte_size", "shared_memory_offset",
+    ],
+)  # fmt: skip
+def test_parameters_that_change_what_an_answer_means(both, name):
+    expected = (400, f"the parameter {name} is not supported: send the request without it")
+    parameters = {"parameters": {name: 0}}
+    for request in (asked(**parameters), asked(tensor=parameters), asked(outputs=[{"name": "classes"} | parameters])):
+        assert error(both, INFER, request) == expected
+
+
+def test_null_counts_as_not_given(both):
+    null = {"parameters": None}
+    plain = call(both, INFER, asked(None, "classes"))
+    outputs = [{"name": "classes"} | null]
+    status, _, body = call(both, INFER, asked(id=None, outputs=outputs, tensor=null, **null))
+    assert (status, body) == (200, plain[2])
+    assert len(json.loads(call(both, INFER, asked(outputs=None))[2])["outputs"]) == 3
+    assert call(both, "/v2/repository/index", {"ready": None})[0] == 200
+    assert call(both, "/v2/repository/models/tiny/load", null)[0] == 200
 
 
 def test_more_pixels_than_allowed(both):
@@ -353,7 +402,7 @@ def test_what_the_repository_refuses(both, client):
     with pytest.raises(InferenceServerException, match="no such model"):
         client.unload_model("other")
     load = "/v2/repository/models/tiny/load"
-    for body in (b"[]", b"x", b'{"parameters":[]}', b'{"parameters":null}'):
+    for body in (b"[]", b"x", b'{"parameters":[]}', b'{"parameters":{"a":1}}'):
         assert error(both, load, body)[0] == 400
     assert error(both, "/v2/repository/index", {"ready": 1})[0] == 400
     assert error(both, load, b" " * 70_000)[0] == 413
@@ -402,6 +451,26 @@ def test_openapi_tells_what_is_taken(both):
             for status in statuses - {"200"}:
                 schema = operation["responses"][status]["content"]["application/json"]["schema"]
                 assert schema == problem or (status in ("422", "503"))
+
+
+def test_openapi_tells_what_comes_back(both):
+    document = json.loads(call(both, "/openapi.json")[2])
+    answered = document["paths"]["/v2/models/{name}/infer"]["post"]["responses"]["200"]
+    assert set(answered["headers"]) == {"X-Model-Name", "X-Model-Version", HEADER}
+    assert "404" not in document["paths"]["/v2/repository/index"]["post"]["responses"]
+    for action in ("load", "unload"):
+        assert "404" in document["paths"][f"/v2/repository/models/{{name}}/{action}"]["post"]["responses"]
+
+
+def test_the_schema_allows_null_where_it_is_taken(both):
+    document = json.loads(call(both, "/openapi.json")[2])
+    request = document["paths"]["/v2/models/{name}/infer"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    tensor = request["properties"]["inputs"]["items"]
+    output = request["properties"]["outputs"]["anyOf"][0]["items"]
+    for schema, required in ((request, {"inputs"}), (tensor, {"name", "datatype", "shape"}), (output, {"name"})):
+        assert set(schema["required"]) == required
+        may_be_null = {name for name, part in schema["properties"].items() if {"type": "null"} in part.get("anyOf", ())}
+        assert may_be_null == set(schema["properties"]) - required
 
 
 def test_the_example_works(both):

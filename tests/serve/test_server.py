@@ -282,6 +282,7 @@ def test_calls_that_are_cut_are_told(model, tmp_path):
     with program(tmp_path, "--model", str(model), "--drain-seconds", "1") as server:
         with grpc.insecure_channel(server.grpc) as channel:
             infer = channel.stream_unary("/inference.GRPCInferenceService/ModelInfer")
+            grpc.channel_ready_future(channel).result(10)
             over = threading.Event()
             infer.future((b"" for _ in range(1) if over.wait()), timeout=30)  # a message that never comes
             time.sleep(0.5)

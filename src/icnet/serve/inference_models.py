@@ -3,7 +3,6 @@
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
-from pydantic.json_schema import SkipJsonSchema
 
 from icnet.serve.errors import BadRequest
 
@@ -66,7 +65,7 @@ class RequestOutput(_Strict):
 class InferenceRequest(_Strict):
     """`data` of one picture, and which outputs are wanted; all if none is named."""
 
-    id: str | SkipJsonSchema[None] = Field(None, description="Is sent back.")
+    id: Annotated[str | None, WithJsonSchema({"type": "string", "description": "Is sent back."})] = None
     parameters: _Parameters = {}
     inputs: list[RequestInput] = Field(min_length=1, max_length=1)
     outputs: list[RequestOutput] = []

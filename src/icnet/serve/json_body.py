@@ -122,8 +122,8 @@ def _longest_plain(body: bytes) -> tuple[int, int]:
 
 def _too_much() -> BadRequest:
     return BadRequest(
-        f"there are more than {LONGEST >> 10} KiB of JSON beside one array of integers: send a large tensor as integers from 0 to "
-        "255, flat or nested as its shape says, or as binary data"
+        f"there are more than {LONGEST >> 10} KiB of JSON beside one array of integers: send a large tensor as integers "
+        "from 0 to 255, flat or nested as its shape says, or as binary data"
     )
 
 
