@@ -32,7 +32,7 @@ def listening(service: Service, app: Any, tls: ssl.SSLContext | None = None) -> 
         app, http=protocol(service, tls), ws="none", lifespan="off", log_config=None, access_log=False, server_header=False,
         proxy_headers=False, h11_max_incomplete_event_size=service.limits.header_bytes, timeout_graceful_shutdown=3,
     )  # fmt: skip
-    server, complaints, stalls = uvicorn.Server(config), [], [0.0]
+    server, complaints, stalls, loops = uvicorn.Server(config), [], [0.0], []
     listener = socket.create_server(("127.0.0.1", 0))
 
     async def watch() -> None:
@@ -42,7 +42,8 @@ def listening(service: Service, app: Any, tls: ssl.SSLContext | None = None) -> 
             stalls.append(time.perf_counter() - before - 0.005)
 
     async def main() -> None:
-        asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+        loops.append(asyncio.get_running_loop())
+        loops[0].set_exception_handler(lambda _, context: complaints.append(context))
         watching = asyncio.create_task(watch())
         await server.serve(sockets=[listener])
         watching.cancel()
@@ -51,7 +52,7 @@ def listening(service: Service, app: Any, tls: ssl.SSLContext | None = None) -> 
     thread.start()
     try:
         until(lambda: server.started)
-        yield Listening(listener.getsockname()[1], server, stalls)
+        yield Listening(listener.getsockname()[1], server, stalls, loops[0])
     finally:
         server.should_exit = True
         thread.join(15)
@@ -61,12 +62,18 @@ def listening(service: Service, app: Any, tls: ssl.SSLContext | None = None) -> 
 
 
 class Listening:
-    def __init__(self, port: int, server: uvicorn.Server, stalls: list[float]) -> None:
-        self.port, self.server, self.stalls = port, server, stalls
+    def __init__(self, port: int, server: uvicorn.Server, stalls: list[float], loop: asyncio.AbstractEventLoop) -> None:
+        self.port, self.server, self.stalls, self.loop = port, server, stalls, loop
 
     @contextmanager
-    def client(self, seconds: float = 10) -> Iterator[socket.socket]:
-        with socket.create_connection(("127.0.0.1", self.port), seconds) as client:
+    def client(self, seconds: float = 10, *, receive_bytes: int | None = None) -> Iterator[socket.socket]:
+        """A connection; `receive_bytes` makes what the system reads ahead small."""
+        with socket.socket() as client:
+            if receive_bytes is not None:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 1000)
+            client.settimeout(seconds)
+            client.connect(("127.0.0.1", self.port))
             yield client
 
     def exchange(self, request: bytes, seconds: float = 10) -> bytes:
@@ -83,8 +90,8 @@ def read_all(client: socket.socket) -> bytes:
     return b"".join(parts)
 
 
-def read_answer(client: socket.socket) -> tuple[int, bytes, bytes]:
-    """Status, head and body of one answer that says its length."""
+def read_answer(client: socket.socket, *, more: bool = False) -> tuple[int, bytes, bytes]:
+    """Status, head and body of one answer that says its length, after which there may be more."""
     data = b""
     while b"\r\n\r\n" not in data:
         part = client.recv(65536)
@@ -96,7 +103,7 @@ def read_answer(client: socket.socket) -> tuple[int, bytes, bytes]:
         part = client.recv(65536)
         assert part, data
         body += part
-    assert len(body) == length
+    assert more or len(body) == length
     return int(head.split()[1]), head.lower(), body
 
 

@@ -168,6 +168,31 @@ def test_slow_bodies():
     assert time.monotonic() - begun < 1
 
 
+def test_bodies_get_less_time_when_the_server_is_about_to_end(monkeypatch):
+    monkeypatch.setattr("icnet.serve.body._DRAINING_SECONDS", 0.3)
+    monkeypatch.setattr("icnet.serve.body._LOOK_SECONDS", 0.05)
+    service = bare_service()
+
+    async def run(*chunks):
+        async def drain():
+            await asyncio.sleep(0.2)
+            service.draining = True
+
+        service.draining = False
+        draining, begun = asyncio.create_task(drain()), time.monotonic()
+        try:
+            async with received(request(*chunks), service) as body:
+                return body
+        finally:
+            await draining
+            assert time.monotonic() - begun < 1
+
+    with pytest.raises(TooSlow, match="about to end"):
+        asyncio.run(run(b"x", 60.0, b"x"))
+    assert asyncio.run(run(b"x", 0.35, b"y")) == b"xy"
+    assert service.budget.held_bytes == 0
+
+
 def test_clients_that_leave():
     with pytest.raises(ClientDisconnect):
         read(request(b"abc", disconnect=True))
@@ -186,7 +211,7 @@ def test_nothing_is_read_when_there_is_no_room():
 
 
 def test_all_bodies_share_one_budget():
-    service = bare_service(Limits(buffered_bytes=10))
+    service = bare_service(Limits(body_bytes=10, decompressed_bytes=10, buffered_bytes=10))
 
     async def run():
         async with received(request(b"123456"), service):
@@ -201,8 +226,9 @@ def test_all_bodies_share_one_budget():
 
     asyncio.run(run())
     assert service.budget.held_bytes == 0
+    limits = Limits(body_bytes=500, decompressed_bytes=500, buffered_bytes=500)
     with pytest.raises(Overloaded):
-        read(request(gzip.compress(b"x" * 1000), content_encoding="gzip"), bare_service(Limits(buffered_bytes=500)))
+        read(request(gzip.compress(b"x" * 490), content_encoding="gzip"), limits=limits)
 
 
 def test_a_cancelled_request_gives_its_memory_back():

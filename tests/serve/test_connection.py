@@ -1,6 +1,7 @@
 """Raw sockets against a real server: what slow, many and confused clients get."""
 
 import asyncio
+import contextlib
 import json
 import socket
 import ssl
@@ -145,16 +146,101 @@ def test_a_client_that_does_not_take_its_answer_is_left():
         until(lambda: not server.server.server_state.connections)
 
 
+@pytest.mark.parametrize("keep", [False, True])
+def test_a_byte_now_and_then_is_not_enough(keep, monkeypatch):
+    monkeypatch.setattr("icnet.serve.transport._LEAST_BYTES_PER_SECOND", MIB)
+    size = 16 * MIB
+
+    async def long(scope, receive, send):
+        headers = [(b"content-length", str(size).encode()), *([] if keep else [(b"connection", b"close")])]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": bytes(size)})
+
+    def take(piece: int, gap: float, receive_bytes: int | None = None) -> int:
+        """How much a client gets that takes its time."""
+        with server.client(receive_bytes=receive_bytes) as client:
+            client.sendall(GET)
+            taken = 0
+            with contextlib.suppress(ConnectionError):
+                while taken < size and (got := client.recv(piece)):
+                    taken += len(got)
+                    if server.server.server_state.connections:
+                        time.sleep(gap)
+            return taken
+
+    with listening(bare_service(Limits(idle_seconds=0.5)), long) as server:
+        begun = time.monotonic()
+        slow = threading.Thread(target=take, args=(1, 0.05, 4096))
+        slow.start()
+        until(lambda: server.server.server_state.connections)
+        until(lambda: not server.server.server_state.connections)
+        assert 0.4 < time.monotonic() - begun < 2
+        begun = time.monotonic()
+        assert take(256 << 10, 0.015) >= size
+        assert time.monotonic() - begun > 0.6  # more than what clients get besides
+        slow.join(1)
+        until(lambda: keep or not server.server.server_state.connections)
+
+
+def test_the_last_bytes_of_an_answer_do_not_wait_for_ever():
+    async def long(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"connection", b"close")]})
+        await send({"type": "http.response.body", "body": bytes(8 * MIB)})
+
+    with listening(bare_service(Limits(idle_seconds=0.5)), long) as server, server.client(receive_bytes=4096) as client:
+        client.sendall(GET)
+        until(lambda: any(connection.cycle for connection in server.server.server_state.connections))
+        (connection,) = server.server.server_state.connections
+        until(connection.transport.is_closing)
+        server.loop.call_soon_threadsafe(connection.resume_writing)  # as asyncio does when little is left
+        until(lambda: not server.server.server_state.connections, 2)
+
+
 # Many clients
+
+
+def test_the_longest_idle_connection_makes_room(monkeypatch, server_tls, client_tls):
+    monkeypatch.setattr("icnet.serve.connection._LEAST_IDLE_SECONDS", 0.3)
+    monkeypatch.setattr("icnet.serve.connection._SILENCE_SECONDS", 0.2)
+    for tls in (None, server_tls):
+        service = bare_service(Limits(connections=3))
+        with listening(service, echo, tls) as server, contextlib.ExitStack() as stack:
+
+            def connect(server=server, stack=stack, tls=tls):
+                plain = stack.enter_context(server.client())
+                return client_tls.wrap_socket(plain, server_hostname="localhost") if tls else plain
+
+            working, half, idle = connect(), connect(), connect()
+            working.sendall(b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 3\r\n\r\n")
+            half.sendall(b"GET / H")
+            idle.sendall(GET)
+            assert read_answer(idle)[0] == 200
+            assert read_answer(ask(connect()))[0] == 503  # it may want more soon
+            time.sleep(0.4)
+            probe = ask(connect())
+            assert read_answer(probe)[0] == 200
+            assert connections(service) == 3
+            with contextlib.suppress(ssl.SSLEOFError):
+                assert idle.recv(1) == b""
+            assert read_answer(ask(connect()))[0] == 503  # the others are not idle
+            working.sendall(b"abc")
+            half.sendall(GET[7:])
+            assert read_answer(working)[0] == read_answer(half)[0] == 200
+            assert rejected(service, "connections") == 2
+
+
+def ask(client):
+    client.sendall(GET)
+    return client
 
 
 def test_connections_above_the_limit_are_answered_at_once():
     service = bare_service(Limits(connections=2))
     with listening(service, echo) as server:
         with server.client() as one, server.client() as two:
-            one.sendall(GET)
-            two.sendall(GET)
-            assert read_answer(one)[0] == read_answer(two)[0] == 200
+            one.sendall(CHUNKED)
+            two.sendall(CHUNKED)
+            until(lambda: connections(service) == 2)
             begun = time.monotonic()
             for request in (b"", GET, GET + b"x" * MIB):
                 with server.client() as third:
@@ -309,6 +395,13 @@ def test_tiny_chunks_do_not_stop_the_others(shared):
         assert "tiny chunks" in json.loads(body)["error"]
         until(lambda: server.stalls)
         assert max(server.stalls) < 0.1  # it would be seconds
+    with server.client() as client:
+        with contextlib.suppress(ConnectionError):
+            client.sendall(CHUNKED + (b"100\r\n" + bytes(256) + b"\r\n") * 60_000)
+        assert read_answer(client)[0] == 400
+    with server.client() as client:
+        client.sendall(CHUNKED + (b"400\r\n" + bytes(1024) + b"\r\n") * 15_000 + b"0\r\n\r\n")
+        assert json.loads(read_answer(client)[2])[2] == 15_000 * 1024
     with server.client() as client:  # a body of lines is no attack
         client.sendall(CHUNKED + b"5\r\nline\n\r\n" * 900 + b"0\r\n\r\n")
         assert json.loads(read_answer(client)[2])[2] == 4500
@@ -326,6 +419,42 @@ def test_endless_headers_take_no_memory(shared):
         except ConnectionError:
             pytest.fail("the answer was lost")
     assert process.memory_info().rss - before < 8 * MIB
+
+
+@pytest.mark.parametrize("requests", [GET, GET * 3, b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"])
+def test_an_answer_for_clients_that_have_nothing_more_to_say(requests):
+    async def late(scope, receive, send):
+        await asyncio.sleep(0.1)
+        await echo(scope, receive, send)
+
+    with listening(bare_service(), late) as server, server.client() as client:
+        client.sendall(requests)
+        client.shutdown(socket.SHUT_WR)
+        assert read_all(client).count(b"HTTP/1.1 200 ") == max(1, requests.count(b"GET"))
+        until(lambda: not server.server.server_state.connections, 1)
+
+
+def test_half_closed_without_a_whole_request():
+    with listening(bare_service(), echo) as server:
+        for request in (b"", b"GET", GET + b"GET", CHUNKED + b"3\r\nabc\r\n"):
+            with server.client() as client:
+                client.sendall(request)
+                time.sleep(0.05)
+                client.shutdown(socket.SHUT_WR)
+                assert read_all(client).count(b"HTTP/1.1 ") == request.count(b"GET /")
+                until(lambda: not server.server.server_state.connections, 1)
+
+
+def test_refusals_without_the_application_are_counted_and_logged(caplog):
+    service = bare_service(Limits(header_seconds=0.2))
+    caplog.set_level("INFO", "icnet.serve")
+    with listening(service, echo) as server:
+        for request in (b"nonsense\r\n\r\n", b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", b"GET", b"GET /" + b"x" * 40000):
+            assert refusal(server.exchange(request))
+    for status, count in (("400", 2), ("408", 1), ("431", 1)):
+        labels = {"protocol": "http", "route": "other", "status": status}
+        assert service.metrics.registry.get_sample_value("icnet_requests_total", labels) == count
+    assert [record.fields["status"] for record in caplog.records if record.message == "refused"] == [400, 400, 408, 431]
 
 
 # Answers that come before the body has
@@ -451,6 +580,85 @@ def test_the_end_does_not_wait_for_clients_that_say_nothing(server_tls):
         assert time.monotonic() - begun < 1.5
         for client in clients:
             client.close()
+
+
+def test_the_end_does_not_wait_for_clients_that_never_end_tls(server_tls, client_tls, monkeypatch):
+    monkeypatch.setattr("icnet.serve.connection._SILENCE_SECONDS", 0.3)
+    with listening(bare_service(), echo, server_tls) as server, server.client() as plain:
+        client = client_tls.wrap_socket(plain, server_hostname="localhost")
+        client.sendall(GET)
+        assert read_answer(client)[0] == 200
+        begun = time.monotonic()
+        server.server.should_exit = True
+        until(lambda: not server.server.server_state.connections, 4)
+        assert 0.2 < time.monotonic() - begun < 1.5
+        client.close()
+
+
+def test_a_long_answer_over_tls_is_read_to_its_end(server_tls, client_tls, monkeypatch):
+    monkeypatch.setattr("icnet.serve.connection._SILENCE_SECONDS", 0.1)
+
+    async def long(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", str(16 * MIB).encode())]})
+        await send({"type": "http.response.body", "body": bytes(16 * MIB)})
+
+    head = GET[:-2] + b"Connection: close\r\n\r\n"
+    with listening(bare_service(), long, server_tls) as server:
+        for rest in (b"", GET):  # with something unread, too
+            with server.client() as plain, client_tls.wrap_socket(plain, server_hostname="localhost") as client:
+                client.sendall(head + rest)
+                time.sleep(0.3)
+                assert len(read_answer(client)[2]) == 16 * MIB
+        until(lambda: not server.server.server_state.connections, 1)
+
+
+def test_answers_end_connections_when_the_server_is_about_to():
+    service = bare_service()
+    with listening(service, echo) as server, server.client() as client:
+        client.sendall(GET)
+        assert b"connection: close" not in read_answer(client)[1]
+        service.draining = True
+        client.sendall(GET)
+        assert b"connection: close" in read_answer(client)[1]
+        assert client.recv(1) == b""
+
+
+def test_a_request_that_crosses_the_end_is_answered(monkeypatch):
+    monkeypatch.setattr("icnet.serve.connection._FAREWELL_SECONDS", 0.5)
+    with listening(bare_service(), echo) as server, server.client() as fresh, server.client() as kept:
+        assert read_answer(ask(kept))[0] == 200
+        until(lambda: len(server.server.server_state.connections) == 2)
+        for connection in list(server.server.server_state.connections):
+            server.loop.call_soon_threadsafe(connection.shutdown)
+        time.sleep(0.1)
+        for client in (ask(fresh), ask(kept)):
+            assert read_answer(client)[0] == 200
+            assert client.recv(1) == b""
+
+
+def test_resets_at_every_stage(server_tls, client_tls):
+    async def app(scope, receive, send):
+        await asyncio.sleep(0.002)
+        await (unwilling if scope["path"] == "/413" else echo)(scope, receive, send)
+
+    upload = b"POST /413 HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n" + bytes(100_000)
+    for tls in (None, server_tls):
+        service = bare_service()
+        with listening(service, app, tls) as server:
+            for number in range(120):
+                with server.client() as plain:
+                    client = client_tls.wrap_socket(plain, server_hostname="localhost") if tls else plain
+                    with contextlib.suppress(ConnectionError):
+                        client.sendall((GET, CHUNKED + b"zz\r\n", upload, CHUNKED + b"3\r\nabc\r\n", GET * 50)[number % 5])
+                    if number % 2 and not tls:
+                        client.shutdown(socket.SHUT_WR)
+                    time.sleep(number % 7 / 1500)
+                    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
+                    client.close()
+            until(lambda: connections(service) == 0, 1)  # noqa: B023
+            until(lambda: not server.server.server_state.connections, 1)
+            begun = time.monotonic()
+        assert time.monotonic() - begun < 1
 
 
 def test_nothing_stays_behind():

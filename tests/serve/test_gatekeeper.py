@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import io
 import json
 import logging
@@ -317,6 +318,92 @@ def test_clients_that_leave_are_no_error(log):
     assert [(line["event"], line.get("status")) for line in log() if line["level"] != "debug"] == [("request", 499)]
     assert sample(service, "icnet_requests_total", protocol="http", route="/items/{name}", status="499") == 1
     assert service.budget.held_bytes == 0
+
+
+def test_requests_that_the_end_cuts_short_are_told(log):
+    service = bare_service()
+    app = application(service)
+
+    @app.get("/begun")
+    async def begun() -> Response:
+        async def pieces():
+            yield b"begun"
+            await asyncio.sleep(60)
+
+        return StreamingResponse(pieces())
+
+    async def run(server) -> None:
+        for task in list(server.server.server_state.tasks):
+            task.cancel()
+
+    with listening(service, app) as server, server.client() as stalled, server.client() as other:
+        stalled.sendall(b"POST /items/a HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nabc")
+        other.sendall(b"GET /begun HTTP/1.1\r\nHost: a\r\n\r\n")
+        while b"begun" not in other.recv(1000):
+            pass
+        until(lambda: service.budget.held_bytes == 3)
+        service.draining = True
+        asyncio.run_coroutine_threadsafe(run(server), server.loop).result(5)
+        status, head, body = read_answer(stalled)
+        assert status == 503
+        assert b"retry-after: 5" in head
+        assert b"connection: close" in head
+        assert "the server ended" in json.loads(body)["error"]
+        assert b"0\r\n\r\n" not in other.recv(1000)
+        until(lambda: not server.server.server_state.tasks)
+    assert not [line for line in log() if "traceback" in line or line["level"] == "error"]
+    assert [line["status"] for line in log() if line["event"] == "request" and line["method"] == "POST"] == [503]
+    assert sample(service, "icnet_rejections_total", protocol="http", reason="draining") == 1
+
+
+def large(service, most: int, *, streamed: bool = False):
+    """An application with answers of 1 MiB, of which `most` may be on their way."""
+    size = 1 << 20
+    app = application(service)
+    service.answers._limit_bytes = most * size
+
+    @app.get("/large")
+    async def large() -> Response:
+        async def pieces():
+            for _ in range(16):
+                yield bytes(size // 16)
+
+        return StreamingResponse(pieces(), headers={"content-length": str(size)}) if streamed else Response(bytes(size))
+
+    return app
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_slow_readers_do_not_fill_the_memory(streamed):
+    service = bare_service()
+    with listening(service, large(service, 2, streamed=streamed)) as server, contextlib.ExitStack() as stack:
+        slow = [stack.enter_context(server.client(receive_bytes=4096)) for _ in range(2)]
+        for client in slow:
+            client.sendall(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n")
+        until(lambda: sample(service, "icnet_answering_bytes") == 2 << 20)
+        connections = list(server.server.server_state.connections)
+        assert all(connection.transport.left_bytes < 1 << 18 for connection in connections)
+        with server.client() as client:
+            client.sendall(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\nGET /items/a HTTP/1.1\r\nHost: a\r\n\r\n")
+            status, head, rest = read_answer(client, more=True)
+            assert status == 503
+            assert b"retry-after: 1\r\n" in head
+            assert b"answers being sent fill" in rest
+            until(lambda: sample(service, "icnet_requests_total", protocol="http", route="/items/{name}", status="200"))
+        assert sample(service, "icnet_requests_total", protocol="http", route="/large", status="503") == 1
+        for client in slow:
+            assert read_answer(client)[2] == bytes(1 << 20)
+        until(lambda: service.answers.held_bytes == 0)
+        slow[0].sendall(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert read_answer(slow[0])[0] == 200
+
+
+def test_one_answer_is_never_too_large():
+    service = bare_service()
+    with listening(service, large(service, 0)) as server, server.client() as client:
+        client.sendall(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert read_answer(client)[2] == bytes(1 << 20)
+    assert service.answers.held_bytes == 0
 
 
 def test_all_together_over_a_socket():

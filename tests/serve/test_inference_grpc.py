@@ -5,6 +5,8 @@ import queue
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import grpc
 import numpy as np
@@ -21,6 +23,8 @@ from icnet.serve.inference_grpc import grpc_server
 from icnet.serve.limits import Limits
 from icnet.serve.messages import SERVICE, message_class
 from tiny_network import TINY
+
+UNBOUNDED = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +49,7 @@ def client(both):
 
 @pytest.fixture(scope="module")
 def channel(both):
-    with grpc.insecure_channel(both.grpc, options=[("grpc.max_send_message_length", -1)]) as channel:
+    with grpc.insecure_channel(both.grpc, options=UNBOUNDED) as channel:
         yield channel
 
 
@@ -56,6 +60,10 @@ def outcome(channel, message: bytes, method: str = "ModelInfer", **how) -> tuple
     except grpc.RpcError as error:
         return error.code(), error.details(), dict(error.trailing_metadata())
     return grpc.StatusCode.OK, "", {}
+
+
+def metrics(both) -> str:
+    return both.service.metrics.page().decode()
 
 
 Code = grpc.StatusCode
@@ -177,6 +185,147 @@ def test_too_large(both, channel):
     )  # fmt: skip
     bodies = both.service.limits.body_bytes
     assert outcome(channel, bytes(bodies + (1 << 17)))[0] is Code.RESOURCE_EXHAUSTED
+    # What HTTP takes is taken: a body's worth of values, and beside them the rest of the message.
+    most = infer_request("tiny", np.zeros((1, 1, bodies // 3, 3), np.uint8)).SerializeToString()
+    assert len(most) > bodies
+    assert "300000 pixels" in outcome(channel, most)[1]
+
+
+@pytest.mark.parametrize("method", ["ServerMetadata", "ModelReady", "ModelMetadata", "RepositoryIndex", "RepositoryModelLoad"])
+def test_small_messages_are_small(both, channel, method):
+    """They are read in the event loop, where many tiny parts would take long."""
+    for count in (2049, 1 << 17):
+        code, text, _ = outcome(channel, b"\x1a\0" * count, method)
+        assert (code, text) == (Code.INVALID_ARGUMENT, "a message of this kind may have 4096 bytes at most")
+    assert outcome(channel, b"\xd2\x09\0" * 1365, method)[0] is not Code.INTERNAL
+    assert outcome(channel, b"\x0a\x04tiny" + b"\xd2\x09\0" * 1363, "ModelReady")[0] is Code.OK
+    assert 'icnet_rejections_total{protocol="grpc",reason="too_large"}' in metrics(both)
+
+
+@contextmanager
+def connection(address: str, *options) -> Iterator[grpc.Channel]:
+    """One that no other channel shares."""
+    with grpc.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1), *UNBOUNDED, *options]) as channel:
+        yield channel
+
+
+@contextmanager
+def idle_calls(channel: grpc.Channel, count: int) -> Iterator[list]:
+    """Calls that send nothing, and that the server has taken."""
+    done = threading.Event()
+
+    def nothing():
+        done.wait(30)
+        yield from ()
+
+    calls = [channel.stream_unary(f"/{SERVICE}/ModelInfer").future(nothing(), timeout=30) for _ in range(count)]
+    try:
+        for call in calls:
+            call.initial_metadata()
+        yield calls
+    finally:
+        for call in calls:
+            call.cancel()
+        done.set()
+
+
+def within(seconds: float, true: Callable[[], bool]) -> bool:
+    until = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+@pytest.fixture(scope="module")
+def few(weight_file):
+    """At most three calls, and memory for few messages; calls may take their time."""
+    limits = Limits(connections=3, body_bytes=1 << 20, decompressed_bytes=1 << 20, buffered_bytes=2 << 20)
+    with serving_protocol(service(weight_file, limits=limits, workers=1)) as few:
+        yield few
+
+
+def test_calls_that_send_nothing_keep_nobody_waiting(few):
+    with connection(few.grpc) as channel, connection(few.grpc) as other, idle_calls(channel, 2):
+        begun = time.monotonic()
+        assert outcome(other, infer_request("tiny", picture()).SerializeToString())[0] is Code.OK
+        assert outcome(other, b"\x0a\x04tiny", "ModelReady")[0] is Code.OK
+        assert time.monotonic() - begun < 5
+        assert few.service.budget.held_bytes == 0
+
+
+def test_as_many_calls_as_allowed(few, caplog):
+    caplog.set_level(logging.INFO, "icnet.serve")
+    ready = b"\x0a\x04tiny"
+    with connection(few.grpc) as channel, connection(few.grpc) as other:
+        with idle_calls(channel, 3):
+            for method in ("ModelReady", "ModelInfer", "ServerMetadata"):
+                code, text, trailing = outcome(other, ready, method)
+                assert (code, trailing["retry-after"]) == (Code.RESOURCE_EXHAUSTED, "1")
+                assert text == "as many calls as the server takes at one time are in progress: try again in a moment"
+            for method in ("ServerLive", "ServerReady"):
+                assert outcome(other, b"", method)[0] is Code.OK
+        assert within(5, lambda: outcome(other, ready, "ModelReady")[0] is Code.OK)
+        for _ in range(5):  # whatever becomes of a call, it counts no more
+            assert outcome(other, b"\xff", "ModelReady")[0] is Code.INVALID_ARGUMENT
+        with idle_calls(channel, 3):
+            pass
+        assert within(5, lambda: outcome(other, ready, "ModelReady")[0] is Code.OK)
+    assert 'icnet_rejections_total{protocol="grpc",reason="overloaded"}' in metrics(few)
+    statuses = [record.fields["status"] for record in caplog.records if record.getMessage() == "request"]
+    assert statuses.count("RESOURCE_EXHAUSTED") >= 3
+
+
+def test_a_call_counts_until_its_answer_is_taken(weight_file):
+    request = infer_request("tiny", picture((2000, 2500)), "classes").SerializeToString()
+    ready = b"\x0a\x04tiny"
+    with (
+        serving_protocol(service(weight_file, limits=Limits(connections=1))) as both,
+        connection(both.grpc, ("grpc.http2.bdp_probe", 0)) as channel,  # which would let the client take more unread
+        connection(both.grpc) as other,
+    ):
+        unread = channel.unary_stream(f"/{SERVICE}/ModelInfer")(request, timeout=20)  # this client reads when it is asked to
+        unread.initial_metadata()
+        assert within(10, lambda: 'route="/inference.GRPCInferenceService/ModelInfer",status="OK"' in metrics(both))
+        assert outcome(other, ready, "ModelReady")[0] is Code.RESOURCE_EXHAUSTED
+        assert len(next(unread)) > 2000 * 2500
+        assert within(5, lambda: outcome(other, ready, "ModelReady")[0] is Code.OK)
+
+
+def test_messages_count_against_the_memory_for_bodies(few):
+    message = infer_request("tiny", picture((499, 600)), "classes").SerializeToString()
+    free = threading.Event()
+    work = asyncio.run_coroutine_threadsafe(few.service.pool.run(free.wait), few.loop)
+    try:
+        with connection(few.grpc) as channel:
+            pending = [channel.unary_unary(f"/{SERVICE}/ModelInfer").future(message, timeout=20) for _ in range(2)]
+            assert within(5, lambda: few.service.budget.held_bytes == 2 * len(message))
+            code, text, trailing = outcome(channel, message)
+            assert (code, trailing["retry-after"]) == (Code.RESOURCE_EXHAUSTED, "1")
+            assert "fill the memory" in text
+            assert few.service.budget.held_bytes == 2 * len(message)
+            free.set()
+            assert [call.code() for call in pending] == [Code.OK] * 2
+            assert within(5, lambda: few.service.budget.held_bytes == 0)
+    finally:
+        free.set()
+        work.result(10)
+
+
+def test_one_connection_has_not_all_calls(weight_file):
+    with (
+        serving_protocol(service(weight_file)) as both,
+        connection(both.grpc) as channel,
+        connection(both.grpc) as other,
+        idle_calls(channel, 64) as calls,
+    ):
+        live = channel.unary_unary(f"/{SERVICE}/ServerLive").future(b"", timeout=20)
+        assert outcome(other, b"", "ServerLive")[0] is Code.OK
+        time.sleep(0.3)
+        assert not live.done()  # the client waits until another call has ended
+        calls[0].cancel()
+        assert live.code() is Code.OK
 
 
 def resident_bytes() -> int:
@@ -298,9 +447,8 @@ def test_what_is_logged_and_counted(both, channel, caplog, monkeypatch):
         code, text, _ = outcome(channel, request)
     assert code is Code.INTERNAL
     assert "secret" not in text
-    until = time.monotonic() + 5
-    while sum(record.getMessage() == "request" for record in caplog.records) < 4 and time.monotonic() < until:
-        time.sleep(0.01)  # a client may know before the server has noted it
+    # A client may know before the server has noted it.
+    assert within(5, lambda: sum(record.getMessage() == "request" for record in caplog.records) >= 4)
     events = [record for record in caplog.records if record.name == "icnet.serve"]
     failed = [record for record in events if record.getMessage() == "error"]
     assert [record.exc_info[0] for record in failed] == [ZeroDivisionError]
@@ -312,7 +460,7 @@ def test_what_is_logged_and_counted(both, channel, caplog, monkeypatch):
     assert fields[3]["request_id"] in text
     json.dumps(fields)
     route = f"/{SERVICE}/ModelInfer"
-    page = both.service.metrics.page().decode()
+    page = metrics(both)
     for status in ("OK", "INVALID_ARGUMENT", "CANCELLED", "INTERNAL"):
         assert f'icnet_requests_total{{protocol="grpc",route="{route}",status="{status}"}}' in page
     assert 'icnet_rejections_total{protocol="grpc",reason="bad_request"}' in page

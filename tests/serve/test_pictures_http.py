@@ -189,3 +189,13 @@ def test_wrong_forms_are_refused(client):
     extra = {"image": ("x", PNG), "min_area": (None, b"5")}
     assert "more than one part" in client.post("/v1/segment", files=extra).json()["error"]
     assert "without a boundary" in refusal(client, 400, form(b"x"), "multipart/form-data")
+
+
+def test_openapi_tells_what_comes_back(client):
+    answers = client.get("/openapi.json").json()["paths"]["/v1/segment"]["post"]["responses"]
+    assert {"X-Model-Name", "X-Model-Version", "Server-Timing"} == set(answers["200"]["headers"])
+    refused = {"400", "401", "403", "404", "406", "408", "413", "415", "503"}
+    assert refused <= set(answers)
+    for status in refused:
+        assert answers[status]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Problem"}
+        assert answers[status]["description"].endswith(".")

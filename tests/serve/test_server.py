@@ -284,10 +284,11 @@ def test_calls_that_are_cut_are_told(model, tmp_path):
             infer = channel.stream_unary("/inference.GRPCInferenceService/ModelInfer")
             grpc.channel_ready_future(channel).result(10)
             over = threading.Event()
-            infer.future((b"" for _ in range(1) if over.wait()), timeout=30)  # a message that never comes
+            call = infer.future((b"" for _ in range(1) if over.wait()), timeout=30)  # a message that never comes
             time.sleep(0.5)
             try:
                 assert server.end() == 1
+                assert call.code() is grpc.StatusCode.UNAVAILABLE
             finally:
                 over.set()
         assert server.events()[-1] | {"time": 0} == {"time": 0, "level": "info", "event": "ended", "complete": False}

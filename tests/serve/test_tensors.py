@@ -266,6 +266,21 @@ def test_brackets_in_strings_are_no_depth():
         read_json(b'{"\\\\": ' + b"[" * 90 + b'"', 16)
 
 
+def test_a_body_of_anything_is_not_looked_at_to_its_end():
+    seconds = []
+    for sign in b"x", b"1":
+        begun, body = time.thread_time(), sign * (32 << 20)
+        with pytest.raises(BadRequest):
+            read_json(body, 16)
+        seconds.append(time.thread_time() - begun)
+    assert seconds[0] < seconds[1] / 2
+
+
+def test_the_nesting_is_not_looked_for_without_end():
+    with pytest.raises(BadRequest):
+        from_json(b"[" + b" " * (1 << 17) + b"[[[1,2,3]]]]", (1, 1, 1, 3))
+
+
 def test_hostile_json_takes_no_time():
     begun = time.process_time()
     for body in (b'"' * LONGEST, b'\\"' * (LONGEST // 2), b'"' + b"\\" * (LONGEST - 1), b'"\\"' * (LONGEST // 3), b"[" * LONGEST):

@@ -122,6 +122,8 @@ def _documents() -> Iterator[tuple[bytes, list[str]]]:
         yield text, []
     yield b'{"inputs":[' + b'{"name":"data","shape":[1],"datatype":"UINT8","data":[0]},' * 20_000 + b"{}]}", []
     yield b'{"inputs":[{"name":"data","shape":[1,1,1,3],"datatype":"UINT8","data":[' + b"0," * 5_000_000 + b"0]}]}", []
+    yield b'{"inputs":[{"name":"' + b"x" * (15 << 20), []
+    yield _squeezed(31, b"x" * (32 << 20)), ["Content-Encoding: gzip"]
     for length in ("-1", "99999999999999999999", "1", "0", "x", "1e3", "\xb2"):
         yield b'{"inputs":[]}', [f"Inference-Header-Content-Length: {length}"]
 

@@ -74,7 +74,9 @@ def serve(
     idle_seconds: Annotated[
         float, typer.Option(min=1, callback=finite, help="A connection without a request is closed after that.")
     ] = _LIMITS.idle_seconds,
-    max_connections: Annotated[int, typer.Option(min=1, help="Open HTTP connections; more get 503.")] = _LIMITS.connections,
+    max_connections: Annotated[
+        int, typer.Option(min=1, help="Open HTTP connections, and gRPC calls at one time; more get 503 / RESOURCE_EXHAUSTED.")
+    ] = _LIMITS.connections,
 ) -> None:
     """Serve the model over HTTP and gRPC (Open Inference Protocol), pictures in and pictures out, and a page to try it.
 

@@ -14,6 +14,9 @@ from icnet.serve.limits import Limits
 from icnet.serve.service import Service
 
 _PIECE_BYTES = 1 << 20
+_DRAINING_SECONDS, _LOOK_SECONDS = 10.0, 1.0
+"""How long a body is still waited for when the server is about to end, and how often a look is taken whether it is."""
+
 _GZIP, _ZLIB, _RAW = 31, 15, -15  # what zlib calls wbits
 _CODINGS = {"": "", "identity": "", "gzip": "gzip", "x-gzip": "gzip", "deflate": "deflate"}
 
@@ -34,7 +37,7 @@ async def received(request: Request, service: Service) -> AsyncIterator[bytes]:
     Raises:
         Draining, Overloaded: not now; before anything is read, or when there is no memory for more.
         TooLarge: above `Limits.body_bytes`, or `Limits.decompressed_bytes` if compressed.
-        TooSlow: it took more than `Limits.body_seconds`.
+        TooSlow: as `in_time` has it.
         UnsupportedMedia: the coding is another one.
         BadRequest: the compressed data are damaged.
         starlette.requests.ClientDisconnect: nobody waits for the answer any more.
@@ -44,7 +47,7 @@ async def received(request: Request, service: Service) -> AsyncIterator[bytes]:
     _check_declared(request.headers.get("content-length"), service.limits)
     with service.budget.share() as share:
         with service.metrics.stage("read"):
-            body = await _read(request, service.limits, share)
+            body = await _read(request, service, share)
             if coding and body:
                 body = await _decompress(body, coding, service.limits.decompressed_bytes, share)
         yield body
@@ -70,17 +73,43 @@ def _too_large(most_bytes: int) -> TooLarge:
     return TooLarge(f"the body may have {most_bytes} bytes at most: send less, or ask whoever runs the server to raise the limit")
 
 
-async def _read(request: Request, limits: Limits, share: Share) -> bytes:
-    buffer = BytesIO()  # unlike a list and join, it never holds the body twice
+@asynccontextmanager
+async def in_time(service: Service) -> AsyncIterator[None]:
+    """Give the block, which waits for a body, `Limits.body_seconds`, and at most 10 once the server is about to end.
+
+    Raises:
+        TooSlow: it took longer.
+    """
+    loop, seconds = asyncio.get_running_loop(), service.limits.body_seconds
+    looking: asyncio.TimerHandle
+
+    def look() -> None:
+        nonlocal looking
+        if not service.draining:
+            looking = loop.call_later(_LOOK_SECONDS, look)
+        elif not timeout.expired():
+            timeout.reschedule(min(timeout.when() or 0, loop.time() + _DRAINING_SECONDS))
+
+    looking = loop.call_later(_LOOK_SECONDS, look)
     try:
-        async with asyncio.timeout(limits.body_seconds):
-            async for chunk in request.stream():
-                if share.held_bytes + len(chunk) > limits.body_bytes:
-                    raise _too_large(limits.body_bytes)
-                share.take(len(chunk))
-                buffer.write(chunk)
+        async with asyncio.timeout(seconds) as timeout:
+            yield
     except TimeoutError as error:
-        raise TooSlow(f"the body did not arrive within {limits.body_seconds:g} seconds") from error
+        if service.draining:
+            raise TooSlow("the server is about to end, and the body did not arrive before: try another") from error
+        raise TooSlow(f"the body did not arrive within {seconds:g} seconds") from error
+    finally:
+        looking.cancel()
+
+
+async def _read(request: Request, service: Service, share: Share) -> bytes:
+    buffer, most_bytes = BytesIO(), service.limits.body_bytes  # unlike a list and join, a buffer never holds the body twice
+    async with in_time(service):
+        async for chunk in request.stream():
+            if share.held_bytes + len(chunk) > most_bytes:
+                raise _too_large(most_bytes)
+            share.take(len(chunk))
+            buffer.write(chunk)
     return buffer.getvalue()
 
 

@@ -1,4 +1,4 @@
-"""One account of the memory that all requests hold together."""
+"""Accounts of the memory that all requests hold together."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,8 +32,9 @@ class Share:
 class Budget:
     """Counts bytes against a limit; all methods belong to the event loop's thread."""
 
-    def __init__(self, limit_bytes: int, gauge: Gauge) -> None:
-        self._limit_bytes, self._gauge, self.held_bytes = limit_bytes, gauge, 0
+    def __init__(self, limit_bytes: int, gauge: Gauge, *, of: str) -> None:
+        """Allow so many bytes; `gauge` shows how many are held, and `of` says of what, in refusals."""
+        self._limit_bytes, self._gauge, self._of, self.held_bytes = limit_bytes, gauge, of, 0
 
     @contextmanager
     def share(self) -> Iterator[Share]:
@@ -48,9 +49,9 @@ class Budget:
         """Add to what is held, or take from it if below 0.
 
         Raises:
-            Overloaded: it would be too much; nothing is changed.
+            Overloaded: it would be too much, and something is held already; nothing is changed.
         """
-        if count_bytes > 0 and self.held_bytes + count_bytes > self._limit_bytes:
-            raise Overloaded("the requests being received fill the memory that is set aside for them: try again in a moment")
+        if count_bytes > 0 and self.held_bytes and self.held_bytes + count_bytes > self._limit_bytes:
+            raise Overloaded(f"{self._of} fill the memory that is set aside for them: try again in a moment")
         self.held_bytes += count_bytes
         self._gauge.set(self.held_bytes)

@@ -14,9 +14,19 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from icnet.serve.logs import event
 from icnet.serve.parser import Parser, TinyChunks, error_answer, problem
 from icnet.serve.service import Service
+from icnet.serve.transport import Patience, Transport
 
 _SILENCE_SECONDS, _LINGER_SECONDS, _LINGER_BYTES = 2.0, 10.0, 64 << 20
 """How long and how much is still read from a client that was answered before it had sent everything."""
+
+_LEAST_IDLE_SECONDS = 1.0
+"""A connection that was of use more recently is not given up for another."""
+
+_TLS_SHUTDOWN_SECONDS = 24 * 3600.0
+"""Never: asyncio would count the time for what is still to be sent, too."""
+
+_FAREWELL_SECONDS = 0.1
+"""An idle connection is open so much longer when the server ends."""
 
 _CLOSE = (b"connection", b"close")
 
@@ -39,34 +49,6 @@ def protocol(service: Service, tls: ssl.SSLContext | None = None) -> type[asynci
     return Bound
 
 
-class _Transport(asyncio.Transport):
-    """The transport that uvicorn sees: closing it is left to the connection."""
-
-    def __init__(self, inner: asyncio.Transport, connection: "_Connection") -> None:
-        super().__init__()
-        self.inner, self._connection, self.closing = inner, connection, False
-
-    def close(self) -> None:
-        if not self.is_closing():
-            self.closing = True
-            self._connection.close()
-
-    def is_closing(self) -> bool:
-        return self.closing or self.inner.is_closing()
-
-    def write(self, data: Any) -> None:
-        self.inner.write(data)
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return self.inner.get_extra_info(name, default)
-
-    def pause_reading(self) -> None:
-        self.inner.pause_reading()
-
-    def resume_reading(self) -> None:
-        self.inner.resume_reading()
-
-
 class _Connection(H11Protocol):
     """One client."""
 
@@ -87,8 +69,10 @@ class _Connection(H11Protocol):
         self._early = bytearray()
         self._handshake: asyncio.Task[None] | None = None
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._refused = self._lingering = self._lost = False
-        self._heard, self._linger_until, self._discarded = 0.0, 0.0, 0
+        self._patience = Patience(limits.idle_seconds)
+        self._refused = self._lingering = self._half_closed = self._lost = False
+        self._idle_since = self._heard = self._linger_until = self.loop.time()
+        self._discarded = 0
 
     # The beginning: counted, encrypted, admitted
 
@@ -96,6 +80,8 @@ class _Connection(H11Protocol):
         self._raw = transport
         self.connections.add(self)
         most = self._service.limits.connections
+        if len(self._admitted) >= most:
+            self._make_room()
         group = self._admitted if len(self._admitted) < most else self._turned_away
         if group is self._turned_away:
             self._service.metrics.rejected("http", "connections")
@@ -113,7 +99,9 @@ class _Connection(H11Protocol):
 
     async def _encrypt(self, transport: asyncio.Transport, context: ssl.SSLContext) -> None:
         try:
-            encrypted = await self.loop.start_tls(transport, self, context, server_side=True)
+            encrypted = await self.loop.start_tls(
+                transport, self, context, server_side=True, ssl_shutdown_timeout=_TLS_SHUTDOWN_SECONDS
+            )
         except OSError:  # no TLS, or gone; asyncio has closed it
             encrypted = None
         if self._lost or encrypted is None or transport.is_closing():
@@ -126,9 +114,28 @@ class _Connection(H11Protocol):
             self.data_received(early)
 
     def _ready(self, transport: asyncio.Transport) -> None:
-        super().connection_made(_Transport(transport, self))
+        assert self._raw is not None
+        super().connection_made(Transport(transport, self._raw, self._closing))
+        self._idle_since = self.loop.time()
         if self in self._turned_away:
             self._refuse(503, "the server has as many connections as it takes: try again in a moment")
+
+    def _make_room(self) -> None:
+        """Clients that keep connections without a use for them must not lock out the others."""
+        until = self.loop.time() - _LEAST_IDLE_SECONDS
+        idle = [connection for connection in self._admitted if connection.idle and connection._idle_since <= until]
+        if idle:
+            longest = min(idle, key=lambda connection: connection._idle_since)
+            self._admitted.discard(longest)
+            longest._abort()
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is asked, nothing is left to send, and nothing of a next request is there."""
+        if self.transport is None or self.transport.is_closing():
+            return False
+        answered = self.cycle is None or self.cycle.response_complete
+        return answered and not self.conn.trailing_data[0] and not cast(Transport, self.transport).left_bytes
 
     def _count(self) -> None:
         self._service.metrics.connections.set(len(self._admitted))
@@ -147,12 +154,28 @@ class _Connection(H11Protocol):
             super().data_received(data)
             self._watch_headers()
 
-    def eof_received(self) -> None:
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Some clients say at once that they have nothing more to ask; they wait for the answer all the same.
+
+        Returns:
+            Whether to go on; otherwise asyncio closes.
+        """
         if self.transport is None:
             self._abort()
+            return False
+        self._half_closed = self._tls is None and not self.transport.is_closing() and self._unanswered()  # TLS cannot
+        if not self._half_closed:
+            self._watch_writing()
+        return self._half_closed
+
+    def _unanswered(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete and not self.cycle.more_body
 
     def on_response_complete(self) -> None:
+        self._idle_since = self.loop.time()
         super().on_response_complete()
+        if self._half_closed and not self._unanswered():
+            self.transport.close()
         self._watch_headers()
 
     def _watch_headers(self) -> None:
@@ -178,17 +201,24 @@ class _Connection(H11Protocol):
     async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
         """Between uvicorn and the application."""
         cycle, (status, wrong) = self.cycle, problem(scope, self._service.limits.header_bytes)
+        self._patience.renew()
 
         async def sending(message: Any) -> None:
-            if message["type"] == "http.response.start" and (wrong is not None or cycle.more_body or not cycle.keep_alive):
-                # The rest of a body is of no use then, and the client should know before it has sent it.
-                message = message | {"headers": [*message.get("headers", []), _CLOSE]}
+            if message["type"] == "http.response.start":
+                # Of the rest of a body nothing is of use then, and the client should know before it has sent it.
+                last = wrong is not None or cycle.more_body or not cycle.keep_alive
+                if last or self._service.draining:
+                    message = message | {"headers": [*message.get("headers", []), _CLOSE]}
             await send(message)
 
         if wrong is None:
-            await self._answering(scope, receive, sending)
+            try:
+                await self._answering(scope, receive, sending)
+            except asyncio.CancelledError:  # the server ends, and it is too late for a refusal
+                cycle.disconnected = True
+                self._abort()
             return
-        self._service.metrics.rejected("http", "bad_request")
+        self._note_refusal(status, wrong, "bad_request")
         headers, body = error_answer(wrong)
         await sending({"type": "http.response.start", "status": status, "headers": headers})
         await sending({"type": "http.response.body", "body": body})
@@ -211,9 +241,7 @@ class _Connection(H11Protocol):
             begun = self.cycle.response_started
             self.cycle.disconnected = True  # whatever the application still says must not follow our answer
             self.cycle.message_event.set()
-        if reason is not None:
-            self._service.metrics.rejected("http", reason)
-        event("refused", logging.DEBUG, status=status, client=self.client and self.client[0], error=text)
+        self._note_refusal(status, text, reason)
         if not begun:
             headers, body = error_answer(text)
             if status == 503:
@@ -223,57 +251,77 @@ class _Connection(H11Protocol):
         self._refused = True
         self.transport.close()
 
+    def _note_refusal(self, status: int, text: str, reason: str | None) -> None:
+        """As the application's side has it for the others."""
+        if reason is not None:
+            self._service.metrics.rejected("http", reason)
+        self._service.metrics.answered("http", "other", str(status), self.loop.time() - self._idle_since)
+        event("refused", protocol="http", status=status, client=self.client and self.client[0], error=text)
+
     def pause_writing(self) -> None:
         super().pause_writing()
         self._watch_writing()
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self._stop_timer("writing")
+        if not self.transport.is_closing():  # what is left then may be little, and must not wait for ever either
+            self._stop_timer("writing")
+            self._patience.end(self.loop.time(), cast(Transport, self.transport).left_bytes)
 
-    def _watch_writing(self, before_bytes: int | None = None) -> None:
-        """End connections that take nothing of an answer for a while."""
-        assert self._raw is not None
-        left_bytes = self._raw.get_write_buffer_size()
-        if left_bytes == before_bytes:
+    def _watch_writing(self) -> None:
+        """End connections that take an answer too slowly."""
+        left_bytes = cast(Transport, self.transport).left_bytes
+        seconds = self._patience.wait(self.loop.time(), left_bytes)
+        if left_bytes and seconds <= 0:
             self._abort()
         elif left_bytes:
-            self._start_timer("writing", self._service.limits.idle_seconds, lambda: self._watch_writing(left_bytes))
+            self._start_timer("writing", seconds, self._watch_writing)
 
     # The end
 
-    def close(self) -> None:
+    def _closing(self) -> None:
         """Close, but not before the answer can be read.
 
         If a socket is closed with unread bytes in it, the system resets the connection, and the client loses the answer.
         """
-        transport = cast(_Transport, self.transport).inner
+        transport = cast(Transport, self.transport).inner
         self._unset_keepalive_if_required()
         self._stop_timer("headers")
-        unread = self.conn.their_state in (h11.SEND_BODY, h11.ERROR) or bool(self.conn.trailing_data[0])
-        if not (self._refused or unread):
-            transport.close()
-            self._watch_writing()
-            return
-        self._lingering, self._heard = True, self.loop.time()
+        self._heard = self.loop.time()
         self._linger_until = self._heard + _LINGER_SECONDS
-        if transport.can_write_eof():  # TLS cannot
-            with contextlib.suppress(OSError):  # the client has reset the connection
-                transport.write_eof()
-        transport.resume_reading()
-        self._linger()
+        self._watch_writing()
+        unread = self.conn.their_state in (h11.SEND_BODY, h11.ERROR) or bool(self.conn.trailing_data[0])
+        if self._refused or unread:
+            self._lingering = True
+            if transport.can_write_eof():  # TLS cannot
+                with contextlib.suppress(OSError):  # the client has reset the connection
+                    transport.write_eof()
+            transport.resume_reading()
+        else:
+            transport.close()
+        if self._lingering or self._tls is not None:  # asyncio waits for the end of TLS, which many clients never say
+            self._linger()
 
     def _linger(self) -> None:
+        now = self.loop.time()
+        if cast(Transport, self.transport).left_bytes:
+            self._heard, self._linger_until = now, now + _LINGER_SECONDS
         until = min(self._heard + _SILENCE_SECONDS, self._linger_until)
-        if self.loop.time() >= until:
+        if now >= until:
             self._abort()
         else:
-            self._start_timer("linger", until - self.loop.time(), self._linger)
+            self._start_timer("linger", until - now, self._linger)
 
     def shutdown(self) -> None:
         if self.transport is None:
             self._abort()
-        elif not self.transport.is_closing():
+        elif self.idle:  # a request may be on its way, and would meet a reset
+            self._start_timer("farewell", _FAREWELL_SECONDS, self._part)
+        else:
+            self._part()
+
+    def _part(self) -> None:
+        if not self.transport.is_closing():
             super().shutdown()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -288,7 +336,7 @@ class _Connection(H11Protocol):
         if self.transport is None:
             self.connections.discard(self)
             return
-        cast(_Transport, self.transport).closing = True
+        cast(Transport, self.transport).closing = True
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
 

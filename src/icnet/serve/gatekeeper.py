@@ -1,5 +1,7 @@
 """Everything that holds for every HTTP request: who may ask, what is told in the headers, what is counted and logged."""
 
+import asyncio
+import contextlib
 import ipaddress
 import logging
 import re
@@ -12,7 +14,8 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from icnet.serve.errors import BadRequest, Forbidden, Refused, Unauthorized
+from icnet.serve.budget import Share
+from icnet.serve.errors import BadRequest, Draining, Forbidden, Overloaded, Refused, Unauthorized
 from icnet.serve.logs import event, request_id
 from icnet.serve.security import check_token
 from icnet.serve.service import Service
@@ -21,6 +24,11 @@ HEALTH = frozenset({"/v2/health/live", "/v2/health/ready"})
 """Probes know no token."""
 _QUIET = HEALTH | {"/metrics"}
 """Asked every few seconds."""
+
+_LARGE_BYTES = 64 << 10
+"""Larger answers are accounted for, and sent so many bytes at a time."""
+_FAREWELL_SECONDS = 1.0
+"""The end does not wait longer for a client to take a refusal."""
 
 _LONGEST_PATH, _LONGEST_METHOD = 200, 20
 """As logged."""
@@ -63,17 +71,28 @@ class Gatekeeper:
         headers = Headers(scope=scope)
         state = scope.setdefault("state", {})
         state["request_id"] = request_id(headers.get("x-request-id"))
-        visit = _Visit(scope, receive, send)
+        with self._service.answers.share() as share:
+            await self._pass(_Visit(scope, receive, send, share), headers)
+
+    async def _pass(self, visit: "_Visit", headers: Headers) -> None:
+        scope, state = visit.scope, visit.scope["state"]
         try:
             try:
                 self._check(scope, headers)
             except Refused as error:
-                state["refused"] = error.reason
-                await _refusal(error)(scope, visit.receive, visit.send)
+                await visit.refuse(error)
             else:
                 await self._app(scope, visit.receive, visit.send)
         except ClientDisconnect:
             pass
+        except asyncio.CancelledError:  # the server waits no longer
+            if visit.status is not None:
+                raise
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_FAREWELL_SECONDS):
+                    await visit.refuse(Draining("the server ended before this was done: try another, or again in a few seconds"))
+                return
+            raise
         except Exception as error:
             event("error", logging.ERROR, trace=error, request_id=state["request_id"])
             if visit.status is None:
@@ -116,8 +135,9 @@ class Gatekeeper:
 class _Visit:
     """One request on its way through."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.scope, self._receive, self._send = scope, receive, send
+    def __init__(self, scope: Scope, receive: Receive, send: Send, share: Share) -> None:
+        self.scope, self._receive, self._send, self._share = scope, receive, send, share
+        self._dropped = False
         self.begun = time.perf_counter()
         self.status: int | None = None
         self.bytes_in = self.bytes_out = 0
@@ -130,12 +150,38 @@ class _Visit:
         return message
 
     async def send(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
+        if self._dropped:
+            await asyncio.sleep(0)  # what is left may be much
+        elif message["type"] == "http.response.start":
+            headers = self._headers(message.get("headers", ()))
+            try:
+                self._account(dict(headers).get(b"content-length", b"0"))
+            except Overloaded as error:
+                await self.refuse(error)
+                self._dropped = True
+                return
             self.status = message["status"]
-            message = {**message, "headers": self._headers(message.get("headers", ()))}
-        elif message["type"] == "http.response.body":
-            self.bytes_out += len(message.get("body", b""))
-        await self._send(message)
+            await self._send({**message, "headers": headers})
+        else:
+            await self._send_portions(message)
+
+    async def refuse(self, error: Refused) -> None:
+        """Answer with an error."""
+        self.scope["state"]["refused"] = error.reason
+        await _refusal(error)(self.scope, self.receive, self.send)
+
+    def _account(self, length: bytes) -> None:
+        """Clients that read slowly must not fill the memory with answers."""
+        if self.scope["method"] != "HEAD" and int(length) > _LARGE_BYTES:
+            self._share.take(int(length))
+
+    async def _send_portions(self, message: Message) -> None:
+        """After each portion but the last, the client is waited for; a large answer at once would fill the socket's buffer."""
+        body, more = message.get("body", b""), message.get("more_body", False)
+        self.bytes_out += len(body)
+        for start in range(0, len(body) or 1, _LARGE_BYTES):
+            end = start + _LARGE_BYTES
+            await self._send({**message, "body": body[start:end], "more_body": more or end < len(body)})
 
     def _headers(self, own: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         """The application's headers and the standing ones."""
@@ -179,6 +225,8 @@ def _from_elsewhere(headers: Headers, host: re.Match[str] | None) -> bool:
 
 def _refusal(error: Refused) -> JSONResponse:
     answer = JSONResponse({"error": str(error)}, error.status)
+    if error.retry_after_s is not None:
+        answer.headers["Retry-After"] = str(error.retry_after_s)
     if isinstance(error, Unauthorized):
         for challenge in _CHALLENGES:
             answer.headers.append("WWW-Authenticate", challenge)

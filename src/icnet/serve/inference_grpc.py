@@ -1,35 +1,22 @@
 """The Open Inference Protocol over gRPC, in the event loop that serves HTTP too."""
 
-import asyncio
-import logging
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn
-from urllib.parse import unquote
 
 import grpc
 import numpy as np
 from google.protobuf.message import DecodeError
 
 from icnet.serve import inference, wire
-from icnet.serve.errors import BadRequest, Refused, TooSlow
-from icnet.serve.logs import event, request_id
+from icnet.serve.errors import BadRequest
+from icnet.serve.grpc_guard import Call, Guard
 from icnet.serve.messages import SERVICE, message_class
 from icnet.serve.models import Served
-from icnet.serve.security import check_token
 from icnet.serve.service import Service
 from icnet.serve.tensors import from_bytes, from_varints, to_bytes
 
-Call = Callable[[bytes], Awaitable[tuple[bytes, Served | None]]]
-"""From an encoded message to another, and the model that made it."""
-
-_HEALTH = frozenset({"ServerLive", "ServerReady"})
-"""Probes know no token, and their messages are not read."""
-
 _SLACK_BYTES = 64 * 1024
 """Beside the values of a tensor, so that a picture that HTTP takes is not too large here."""
-
-_CANCEL_SECONDS = 0.05
 
 _STREAMS = 64
 """Calls of one connection that run at a time; the client holds back the others."""
@@ -46,6 +33,10 @@ def grpc_server(
     service: Service, address: str, *, credentials: grpc.ServerCredentials | None = None
 ) -> tuple[grpc.aio.Server, int]:
     """A server that has its port and is not yet started; to be called in the event loop.
+
+    gRPC tells of a message only once it is whole, so that `Limits.buffered_bytes` counts complete ones. What is on its way is
+    bounded by `Limits.connections` calls of `Limits.body_bytes` each, and by `Limits.body_seconds`. Fewer calls that send
+    nothing keep nobody waiting.
 
     Args:
         service: what is served.
@@ -65,11 +56,12 @@ def grpc_server(
         ("grpc.max_send_message_length", -1),
         ("grpc.so_reuseport", 0),
         ("grpc.max_concurrent_streams", _STREAMS),
+        ("grpc.http.overload_protection", 0),  # it refuses streams with UNAVAILABLE, before we can say why and when to come again
         ("grpc.max_connection_idle_ms", _int32(1000 * limits.idle_seconds)),
         ("grpc.server_handshake_timeout_ms", _int32(1000 * limits.header_seconds)),
     ]
-    server = grpc.aio.server(options=options, maximum_concurrent_rpcs=limits.connections)
-    guard = _Guard(service)
+    server = grpc.aio.server(options=options)
+    guard = Guard(service)
     # All are registered as taking a stream, which is the same for a client that sends one message: then a call begins before
     # its message is read, and can be refused without that.
     handlers = {
@@ -83,83 +75,6 @@ def grpc_server(
 def _int32(value: float) -> int:
     """Options of gRPC hold no more."""
     return min(round(value), 2**31 - 1)
-
-
-class _Guard:
-    """What holds for every call: who may make it, how it is refused, counted and logged."""
-
-    def __init__(self, service: Service) -> None:
-        self._service, limits = service, service.limits
-        self._reading = asyncio.Semaphore(max(1, round(limits.buffered_bytes / limits.body_bytes)))
-
-    def guarded(self, name: str, call: Call) -> Callable[[AsyncIterator[bytes], grpc.aio.ServicerContext], Awaitable[bytes]]:
-        """The handler of a method."""
-
-        async def handler(_: AsyncIterator[bytes], context: grpc.aio.ServicerContext) -> bytes:
-            visit = _Visit(name, context)
-            try:
-                await context.send_initial_metadata((("x-request-id", visit.request_id),))
-                answer, visit.served = await call(await self._message(visit))
-                visit.status = "OK"
-                return answer
-            except Refused as error:
-                visit.status = error.code.name
-                self._service.metrics.rejected("grpc", error.reason)
-                wait = () if error.retry_after_s is None else (("retry-after", str(error.retry_after_s)),)
-                await context.abort(error.code, str(error), wait)
-            except Exception as error:
-                visit.status = "INTERNAL"
-                event("error", logging.ERROR, trace=error, request_id=visit.request_id)
-                text = f"an error inside the server; its log has the details under request {visit.request_id}"
-                await context.abort(grpc.StatusCode.INTERNAL, text)
-            finally:
-                self._note(visit)
-            raise AssertionError("an aborted call goes on")
-
-        return handler
-
-    async def _message(self, visit: "_Visit") -> bytes:
-        """Let the call in, then read its message."""
-        if visit.name in _HEALTH:
-            return b""
-        check_token(self._service.token, visit.metadata.get("authorization"))
-        if visit.name == "ModelInfer":
-            self._service.check()
-        seconds = self._service.limits.body_seconds
-        try:
-            async with asyncio.timeout(seconds), self._reading:
-                with self._service.metrics.stage("read"):
-                    message = await visit.context.read()
-        except TimeoutError as error:
-            raise TooSlow(f"the message did not arrive within {seconds:g} seconds") from error
-        if message is grpc.aio.EOF:
-            # Also if the client is gone, or gRPC has refused the message and told the client so: then this is cancelled now.
-            await asyncio.sleep(_CANCEL_SECONDS)
-            raise BadRequest("the call has no message")
-        return message
-
-    def _note(self, visit: "_Visit") -> None:
-        route, seconds, served = f"/{SERVICE}/{visit.name}", time.perf_counter() - visit.begun, visit.served
-        self._service.metrics.answered("grpc", route, visit.status, seconds)
-        event(
-            "request", logging.DEBUG if visit.name in _HEALTH else logging.INFO,
-            protocol="grpc", method=visit.name, route=route, status=visit.status, seconds=round(seconds, 6),
-            request_id=visit.request_id, client=visit.client,
-            model=served and served.name, version=served and served.version,
-        )  # fmt: skip
-
-
-class _Visit:
-    """One call on its way through."""
-
-    def __init__(self, name: str, context: grpc.aio.ServicerContext) -> None:
-        self.name, self.context, self.begun = name, context, time.perf_counter()
-        self.metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
-        self.request_id = request_id(self.metadata.get("x-request-id"))
-        # Such as `ipv4:127.0.0.1:80` or `ipv6:%5B::1%5D:80`; nothing of it is known once the call is over.
-        self.client = unquote(context.peer()).partition(":")[2].rpartition(":")[0].strip("[]")
-        self.status = "CANCELLED"
-        self.served: Served | None = None
 
 
 class _Calls:
@@ -222,7 +137,7 @@ def _check_repository(request: Any) -> None:
 
 def _decoded(name: str, method: Callable[[Any], Awaitable[dict[str, Any]]]) -> Call:
     async def call(message: bytes) -> tuple[bytes, None]:
-        request = _parsed(f"{name}Request", wire.without(message, {})[0])
+        request = _parsed(f"{name}Request", message)
         return message_class(f"{name}Response")(**await method(request)).SerializeToString(), None
 
     return call

@@ -99,7 +99,7 @@ def _without_integers(body: bytes) -> tuple[bytes, bytes, str]:
 
 
 def _longest_plain(body: bytes) -> tuple[int, int]:
-    """Where the longest run of `_PLAIN` bytes begins and ends.
+    """Where the longest run of `_PLAIN` bytes begins and ends; one at the end of the body is no value of an object.
 
     Raises:
         BadRequest: there are more than `LONGEST` others.
@@ -117,7 +117,7 @@ def _longest_plain(body: bytes) -> tuple[int, int]:
             if ends[longest] - begins[longest] > stop - start:
                 start, stop = int(begins[longest]), int(ends[longest])
             begun = int(ends[-1]) + 1
-    return (begun, len(body)) if len(body) - begun > stop - start else (start, stop)
+    return start, stop
 
 
 def _too_much() -> BadRequest:

@@ -30,7 +30,7 @@ class Limits:
     idle_seconds: float = 60
     """Between two requests of a connection."""
     connections: int = 256
-    """Of the whole server, over HTTP."""
+    """Open over HTTP at one time, and calls in progress over gRPC, health aside; each of these may have a body on its way."""
     queue: int = 16
     """Requests that wait, beside those being worked on; more are refused at once."""
 

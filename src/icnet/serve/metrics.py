@@ -35,6 +35,7 @@ class Metrics:
         self.busy = Gauge("icnet_workers_busy", "Requests being worked on.", registry=registry)
         self.connections = Gauge("icnet_connections", "Open HTTP connections.", registry=registry)
         self.buffered = Gauge("icnet_buffered_bytes", "Bytes of bodies held.", registry=registry)
+        self.answering = Gauge("icnet_answering_bytes", "Bytes of large answers being sent.", registry=registry)
 
     @contextmanager
     def stage(self, name: Stage) -> Iterator[None]:

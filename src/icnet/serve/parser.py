@@ -7,7 +7,7 @@ import h11
 from starlette.types import Scope
 
 _MOST_HEADERS = 128
-_FREE_CHUNKS, _LEAST_CHUNK_BYTES = 1000, 256
+_FREE_CHUNKS, _LEAST_CHUNK_BYTES = 1000, 1024
 """A body of more chunks than the first must have this many bytes per chunk on average: each costs as much as a small request."""
 
 

@@ -56,6 +56,7 @@ def from_json(text: bytes, shape: Sequence[int]) -> np.ndarray:
     wrong = BadRequest(f"data must be {count} integers from 0 to 255, flat or nested as the shape says")
     if len(text) < 2 * count:  # too short already; what follows takes memory for `count`
         raise wrong
+    # So many spaces before the second bracket are no nesting: a search to their end would hold up other threads.
     pattern = _pattern(shape if _NESTED.match(text, 0, _CHUNK) else [count])
     values, filled, matched = np.empty(count, np.uint8), 0, 0
     for piece in _pieces(text):

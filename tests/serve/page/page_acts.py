@@ -1,5 +1,7 @@
 """What tests do with the page, and what they see of it."""
 
+import re
+
 import numpy as np
 from page_site import pixels, png
 
@@ -10,6 +12,15 @@ URL.createObjectURL = (blob) => { const url = make.call(URL, blob); window.urls.
 URL.revokeObjectURL = (url) => { window.urls.delete(url); drop.call(URL, url); };
 """
 """Lets tests see which blobs still have an address."""
+
+KEEP_STREAM = """small => {
+  const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+  const few = { video: { width: 320, height: 240 } };
+  navigator.mediaDevices.getUserMedia = async (wanted) => (window.stream = await ask(small ? few : wanted));
+}"""
+"""Lets tests see the camera's stream, and makes it small if they ask for it: large frames cost most of their time."""
+
+FRAME_RATE = re.compile(r"^\d+(\.\d)? fps$")
 
 
 def choose(page, file: bytes, name: str = "street.png", kind: str = "image/png") -> None:
@@ -22,9 +33,28 @@ def show(page, image: np.ndarray, name: str = "street.png") -> None:
     page.locator("#status", has_text=f"{name}: ").wait_for(state="attached")
 
 
+def open_camera(page, *, small: bool = True) -> None:
+    """Start the camera and wait for its frames."""
+    page.evaluate(KEEP_STREAM, small)
+    page.get_by_role("button", name="Webcam").click()
+    page.locator("#rate", has_text=FRAME_RATE).wait_for()
+
+
 def seen(page) -> np.ndarray:
     """(H, W, 3): the frame with the picture as it is on the screen."""
     return pixels(page.locator("#frame").screenshot())
+
+
+def drawn(page, name: str) -> np.ndarray:
+    """(H, W, 4): the pixels of a canvas."""
+    width, height, data = page.locator(name).evaluate(
+        """canvas => {
+          const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d", { willReadFrequently: true });
+          copy.drawImage(canvas, 0, 0);
+          return [canvas.width, canvas.height, [...copy.getImageData(0, 0, canvas.width, canvas.height).data]];
+        }"""
+    )
+    return np.array(data).reshape(height, width, 4)
 
 
 def seen_at(page, x: int, y: int, size_hw: tuple[int, int]) -> np.ndarray:

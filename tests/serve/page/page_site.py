@@ -100,7 +100,7 @@ def picture(seed: int = 0, size_hw: tuple[int, int] = (60, 80), block: int = 10)
     """(H, W, 3) uint8 RGB: blocks of random colours, so that all classes occur and are large enough to be hit."""
     height, width = size_hw
     colours = np.random.default_rng(seed).integers(0, 256, (-(-height // block), -(-width // block), 3), dtype=np.uint8)
-    return np.kron(colours, np.ones((block, block, 1), np.uint8))[:height, :width]
+    return colours.repeat(min(block, height), 0)[:height].repeat(min(block, width), 1)[:, :width]
 
 
 def classes_of(image_rgb: np.ndarray) -> np.ndarray:

@@ -1,20 +1,14 @@
 import re
 import time
 
-import numpy as np
 import pytest
 from clip_files import write_clip
-from page_acts import choose, point, seen, show, told
+from page_acts import FRAME_RATE, KEEP_STREAM, choose, drawn, open_camera, point, seen, show, told
 from page_site import percent_of, picture
 
+from icnet.serve.errors import Overloaded
+
 expect = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install playwright").expect
-
-FRAME_RATE = re.compile(r"^\d+(\.\d)? fps$")
-
-KEEP_STREAM = """() => {
-  const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
-  navigator.mediaDevices.getUserMedia = async (wanted) => (window.stream = await ask(wanted));
-}"""
 
 
 @pytest.fixture(scope="module")
@@ -38,11 +32,6 @@ def open_clip(page, clip: bytes) -> None:
     expect(page.locator("#player")).to_be_visible()
 
 
-def open_camera(page) -> None:
-    page.get_by_role("button", name="Webcam").click()
-    expect(page.locator("#rate")).to_have_text(FRAME_RATE)
-
-
 def set_hidden(page, hidden: bool) -> None:
     """Make the page believe that its tab is in the background or not."""
     page.evaluate(
@@ -55,10 +44,9 @@ def set_hidden(page, hidden: bool) -> None:
 
 
 def test_camera(page, site):
-    page.evaluate(KEEP_STREAM)
     before = site.count()
-    open_camera(page)
-    wait_for(page, lambda: site.count() >= before + 8)
+    open_camera(page, small=False)
+    wait_for(page, lambda: site.count() >= before + 6)
     expect(page.locator("#round-trip")).to_have_text(re.compile(r"^\d+ ms$"))
     expect(page.locator("#server")).to_have_text(re.compile(r"^\d+ ms$"))
     expect(page.locator("#status")).to_have_text("Webcam is being segmented.")
@@ -68,24 +56,24 @@ def test_camera(page, site):
     expect(page.locator("#player")).to_be_hidden()
     assert page.evaluate("stream.getTracks().map(track => track.readyState)") == ["ended"]
     expect(page.locator("#status")).to_contain_text("Webcam: ")
+    expect(page.locator("#rate")).to_be_hidden()
     expect(page.locator("#surface")).to_be_focused()
-    page.wait_for_timeout(300)  # what was on its way
+    page.wait_for_timeout(150)  # what was on its way
     count = site.count()
-    page.wait_for_timeout(300)
+    page.wait_for_timeout(200)
     assert site.count() == count
     point(page, 300, 200, (720, 1280))  # the last frame stays
     assert told(page)
 
 
 def test_another_choice_lets_the_camera_go(page):
-    page.evaluate(KEEP_STREAM)
     open_camera(page)
     image = picture(20)
     show(page, image)
     assert page.evaluate("stream.getTracks().map(track => track.readyState)") == ["ended"]
     expect(page.locator("#player")).to_be_hidden()
     expect(page.locator("#rate")).to_be_hidden()
-    page.wait_for_timeout(200)
+    page.wait_for_timeout(100)
     point(page, 7, 7, (60, 80))
     assert told(page).endswith(f" {percent_of(image)[7, 7]}%")
 
@@ -94,27 +82,26 @@ def test_file_that_is_no_picture_does_not_end_the_camera(page, site):
     open_camera(page)
     choose(page, b"only words", "words.txt", "text/plain")
     expect(page.locator("#source-notice")).to_contain_text("words.txt is not a picture")
+    expect(page.locator("#status")).to_have_text("Webcam is being segmented.")
     count = site.count()
     wait_for(page, lambda: site.count() > count + 2)
 
 
-@pytest.mark.parametrize(
-    ("error", "words"),
-    [
+def test_no_camera(page):
+    for error, words in [
         ("NotAllowedError", "refuses the camera"),
         ("NotFoundError", "No camera was found"),
         ("NotReadableError", "another program"),
-    ],
-)
-def test_no_camera(page, error, words):
-    page.evaluate("name => { navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('', name); }; }", error)
-    page.get_by_role("button", name="Webcam").click()
-    expect(page.locator("#source-notice")).to_contain_text(words)
-    expect(page.locator("#player")).to_be_hidden()
+    ]:
+        page.evaluate(
+            "name => { navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('', name); }; }", error
+        )
+        page.get_by_role("button", name="Webcam").click()
+        expect(page.locator("#source-notice")).to_contain_text(words)
+        expect(page.locator("#player")).to_be_hidden()
 
 
-def test_video(page, site, clip, troubles):
-    troubles.append("willReadFrequently")  # a hint to the test itself
+def test_video(page, site, clip):
     before = site.count()
     open_clip(page, clip)
     expect(page.locator("#rate")).to_have_text(FRAME_RATE)
@@ -130,8 +117,7 @@ def test_video(page, site, clip, troubles):
         expect(seek).to_have_attribute("aria-valuetext", f"0:0{int(second)} of 0:03")
         expect(page.locator("#time")).to_have_text(f"0:0{int(second)} / 0:03")
         page.wait_for_timeout(150)
-        row = page.locator("#base").evaluate("canvas => [...canvas.getContext('2d').getImageData(0, 48, 128, 1).data]")
-        assert abs(int(np.array(row).reshape(128, 4)[:, 0].argmax()) - place) <= 8
+        assert abs(int(drawn(page, "#base")[48, :, 0].argmax()) - place) <= 8
     page.get_by_role("button", name="Play").click()
     count = site.count()
     wait_for(page, lambda: site.count() > count + 2)
@@ -157,9 +143,9 @@ def test_nothing_is_sent_while_nobody_looks(page, site, clip):
     wait_for(page, lambda: site.count() > count)
     set_hidden(page, True)
     assert page.locator("#video").evaluate("video => video.paused")
-    page.wait_for_timeout(200)  # what was on its way
+    page.wait_for_timeout(150)  # what was on its way
     count = site.count()
-    page.wait_for_timeout(300)
+    page.wait_for_timeout(200)
     assert site.count() == count
     set_hidden(page, False)
     wait_for(page, lambda: site.count() > count + 1)
@@ -171,27 +157,37 @@ def test_video_that_cannot_be_played(page):
     choose(page, b"no video at all" * 100, "odd.mp4", "video/mp4")
     expect(page.locator("#source-notice")).to_contain_text("cannot play this video")
     expect(page.locator("#player")).to_be_hidden()
+    expect(page.locator("#status")).to_contain_text("before.png: ")  # it is still there
     assert page.evaluate("urls.size") == 0
 
 
-def test_live_waits_for_a_busy_server(page, site, troubles):
+def test_live_waits_as_long_as_a_busy_server_wants(page, site, troubles, monkeypatch):
     troubles.append("503")
+    asked: list[float] = []
+
+    def refuse() -> None:
+        asked.append(time.monotonic())
+        raise Overloaded("the server is busy and its queue is full: try again in a moment")
+
     open_camera(page)
-    site.service.draining = True
-    notice = page.locator("#live-notice")
-    expect(notice).to_contain_text("Trying again.")
-    count = site.count()
-    site.service.draining = False
-    wait_for(page, lambda: site.count() > count + 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(site.service, "check", refuse)
+        notice = page.locator("#live-notice")
+        expect(notice).to_have_text("The server is busy and its queue is full. Trying again.")
+        expect(page.locator("#rate")).to_be_hidden()
+        wait_for(page, lambda: len(asked) == 2)
+    assert 0.9 < asked[1] - asked[0] < 3
+    expect(page.locator("#rate")).to_have_text(FRAME_RATE)
     expect(notice).to_be_hidden()
 
 
 def test_live_ends_at_what_cannot_pass(page, site, troubles):
     troubles.append("413")
-    page.evaluate(KEEP_STREAM)
+    page.evaluate(KEEP_STREAM, True)
     page.route("**/v1/segment?*", lambda route: route.fulfill(status=413, json={"error": "too much of it"}))
     page.get_by_role("button", name="Webcam").click()
     expect(page.locator("#live-notice")).to_have_text("Too much of it.")
+    expect(page.locator("#status")).to_have_text("")
     assert page.evaluate("stream.getTracks().map(track => track.readyState)") == ["ended"]
 
 
@@ -207,5 +203,5 @@ def test_one_request_at_a_time(page, clip):
     page.on("requestfinished", lambda request: flying.discard(request))
     page.on("requestfailed", lambda request: flying.discard(request))
     open_clip(page, clip)
-    page.wait_for_timeout(700)
+    page.wait_for_timeout(400)
     assert most == [1]

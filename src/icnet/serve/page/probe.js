@@ -46,7 +46,7 @@ export class Probe {
     }
     this.#cross.hidden = !this.#byKeys;
     this.#chip.hidden = false;
-    this.#chip.classList.toggle("leftward", left > 60);
+    this.#chip.classList.toggle("leftward", left >= 50);
     this.#chip.classList.toggle("upward", top > 70);
     this.#chip.querySelector(".text").textContent = text;
     this.#chip.querySelector(".swatch").style.backgroundColor = `rgb(${rgb.join(" ")})`;

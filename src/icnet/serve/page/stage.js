@@ -117,7 +117,7 @@ export class Stage {
     this.#divider.setAttribute("aria-valuetext", `${percent}% original, ${100 - percent}% with classes`);
   }
 
-  /** Enlarged classes keep their edges; a frame that is thin lets its labels out. */
+  /** Enlarged classes keep their edges; a thin frame lets out what does not fit into it. */
   #fit() {
     const { clientWidth, clientHeight } = this.#frame;
     this.#overlay.canvas.classList.toggle("magnified", clientWidth > 1.5 * this.#base.canvas.width);
