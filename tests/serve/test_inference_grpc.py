@@ -359,7 +359,7 @@ def test_a_message_that_does_not_come(channel):
 
     slow = channel.stream_unary(f"/{SERVICE}/ModelInfer").future(late(), timeout=10)
     assert slow.code() is Code.DEADLINE_EXCEEDED
-    assert slow.details() == "the message did not arrive within 0.5 seconds"
+    assert slow.details() == "the body did not arrive within 0.5 seconds"
     released.set()
 
 

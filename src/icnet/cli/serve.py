@@ -56,7 +56,8 @@ def serve(
         float, typer.Option(min=0.001, callback=finite, help="Largest compressed body once it is unpacked.")
     ] = _LIMITS.decompressed_bytes / _MIB,
     max_buffered_mib: Annotated[
-        float, typer.Option(min=0.001, callback=finite, help="Largest sum of all bodies held at one time.")
+        float,
+        typer.Option(min=0.001, callback=finite, help="Largest sum of bodies held at one time, and of large answers."),
     ] = _LIMITS.buffered_bytes / _MIB,
     max_megapixels: Annotated[
         float, typer.Option(min=0.001, callback=finite, help="Pictures with more are refused unread.")

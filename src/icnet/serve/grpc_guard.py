@@ -8,8 +8,9 @@ from urllib.parse import unquote
 
 import grpc
 
+from icnet.serve.body import in_time
 from icnet.serve.budget import Share
-from icnet.serve.errors import BadRequest, Overloaded, Refused, TooLarge, TooSlow
+from icnet.serve.errors import BadRequest, Overloaded, Refused, TooLarge
 from icnet.serve.logs import event, request_id
 from icnet.serve.messages import SERVICE
 from icnet.serve.models import Served
@@ -69,13 +70,9 @@ class Guard:
         if visit.name == "ModelInfer":
             self._service.check()
         self._let_in(visit.context)
-        seconds = self._service.limits.body_seconds
-        try:
-            async with asyncio.timeout(seconds):
-                with self._service.metrics.stage("read"):
-                    message = await visit.context.read()
-        except TimeoutError as error:
-            raise TooSlow(f"the message did not arrive within {seconds:g} seconds") from error
+        async with in_time(self._service):
+            with self._service.metrics.stage("read"):
+                message = await visit.context.read()
         if message is grpc.aio.EOF:
             # Also if the client is gone, or gRPC has refused the message and told the client so: then this is cancelled now.
             await asyncio.sleep(_CANCEL_SECONDS)

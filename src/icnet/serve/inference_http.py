@@ -1,6 +1,5 @@
 """The Open Inference Protocol over HTTP, with tensors in JSON or behind it (Triton's binary tensor data extension)."""
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, NoReturn
 
@@ -9,8 +8,8 @@ from fastapi.responses import JSONResponse, StreamingResponse
 
 from icnet.serve import inference
 from icnet.serve import inference_models as schemas
-from icnet.serve.body import received
-from icnet.serve.errors import TooLarge, TooSlow, UnsupportedMedia
+from icnet.serve.body import in_time, received
+from icnet.serve.errors import TooLarge, UnsupportedMedia
 from icnet.serve.headers import model_headers
 from icnet.serve.inference_json import Answer, answer
 from icnet.serve.inference_models import Model, checked
@@ -167,12 +166,9 @@ async def _small(request: Request, service: Service, model: type[Model]) -> Mode
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise UnsupportedMedia("a body of this kind is taken without content-encoding only")
     body = bytearray()
-    try:
-        async with asyncio.timeout(service.limits.body_seconds):
-            async for chunk in request.stream():
-                if len(body) + len(chunk) > _LONGEST_SMALL:
-                    raise TooLarge(f"a body of this kind may have {_LONGEST_SMALL} bytes at most")
-                body += chunk
-    except TimeoutError as error:
-        raise TooSlow(f"the body did not arrive within {service.limits.body_seconds:g} seconds") from error
+    async with in_time(service):
+        async for chunk in request.stream():
+            if len(body) + len(chunk) > _LONGEST_SMALL:
+                raise TooLarge(f"a body of this kind may have {_LONGEST_SMALL} bytes at most")
+            body += chunk
     return checked(model, read_json(bytes(body or b"{}"), service.limits.json_depth).document)
