@@ -23,7 +23,7 @@ def browser():
         pytest.skip("needs the program chromium")
     playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install playwright")
     with playwright.sync_playwright() as tool:
-        arguments = ["--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+        arguments = ["--no-sandbox", "--use-fake-device-for-media-stream=fps=10", "--use-fake-ui-for-media-stream"]
         with tool.chromium.launch(executable_path=chromium, args=arguments) as browser:
             yield browser
 

@@ -1,9 +1,12 @@
 """What tests do with the page, and what they see of it."""
 
 import re
+from base64 import b64decode
+from io import BytesIO
 
 import numpy as np
 from page_site import pixels, png
+from PIL import Image
 
 COUNT_URLS = """
 window.urls = new Set();
@@ -46,15 +49,11 @@ def seen(page) -> np.ndarray:
 
 
 def drawn(page, name: str) -> np.ndarray:
-    """(H, W, 4): the pixels of a canvas."""
-    width, height, data = page.locator(name).evaluate(
-        """canvas => {
-          const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d", { willReadFrequently: true });
-          copy.drawImage(canvas, 0, 0);
-          return [canvas.width, canvas.height, [...copy.getImageData(0, 0, canvas.width, canvas.height).data]];
-        }"""
-    )
-    return np.array(data).reshape(height, width, 4)
+    """(H, W, 3) uint8: the pixels of a canvas without transparency."""
+    address = page.locator(name).evaluate("canvas => canvas.toDataURL()")
+    image = Image.open(BytesIO(b64decode(address.partition(",")[2])))
+    assert image.getextrema()[-1] == (255, 255)
+    return np.asarray(image.convert("RGB"))
 
 
 def seen_at(page, x: int, y: int, size_hw: tuple[int, int]) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Keyboard, screen reader, contrast, small screens and odd shapes."""
 
+import numpy as np
 import pytest
 from page_acts import open_camera, point, show, told
 from page_site import classes_of, percent_of, picture, pixels
@@ -197,14 +198,17 @@ def test_desktop_needs_no_scrolling_to_the_picture_and_its_figures(page):
 
 def test_touch(page):
     page.set_viewport_size(PHONE)
-    show(page, picture(5))
+    show(page, np.full((60, 90, 3), (0, 255, 203), np.uint8))
     box = page.locator("#surface").bounding_box()
     tools = page.context.new_cdp_session(page)  # a tab that has touch from the beginning would take a second
     points = [{"x": box["x"] + 200, "y": box["y"] + 60}]
     tools.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": points})
     tools.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
     expect(page.locator("#chip")).to_be_visible()
-    assert told(page)
+    assert told(page) == "Pedestrian 100%"
+    chip = page.locator("#chip").bounding_box()
+    assert box["x"] <= chip["x"]
+    assert chip["x"] + chip["width"] <= box["x"] + box["width"]
 
 
 def test_a_file_dropped_early_does_not_take_the_place_of_the_page(page, site):
