@@ -89,10 +89,10 @@ def test_the_package_and_its_command_line_load_light():
     assert loaded_by("import icnet, icnet.cli") & heavy == set()
 
 
-def test_runtime_media_and_their_commands_need_no_keras():
-    rooms = [SOURCE / "icnet" / room for room in ("runtime", "media")]
+def test_runtime_media_serve_and_their_commands_need_no_keras():
+    rooms = [SOURCE / "icnet" / room for room in ("runtime", "media", "serve")]
     modules = [f"icnet.{path.parent.name}.{path.stem}" for room in rooms for path in sorted(room.glob("[a-z]*.py"))]
-    modules += ["icnet.cli.segment", "icnet.cli.info", "icnet.cli.demo", "icnet.data.street"]
+    modules += ["icnet.cli.segment", "icnet.cli.serve", "icnet.cli.info", "icnet.cli.demo", "icnet.data.street"]
     code = "import sys\nsys.modules['keras'] = sys.modules['tensorflow'] = None  # as if they were not installed\n"
     code += "".join(f"import {module}\n" for module in modules)
     code += "from icnet import Segmenter\ndel sys.modules['keras'], sys.modules['tensorflow']"

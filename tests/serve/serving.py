@@ -1,15 +1,10 @@
-"""A whole server for tests: in a thread of this process, or as the command that users run."""
+"""A whole server for tests, in a thread of this process; `bars.program` runs it as users do."""
 
 import asyncio
-import json
-import os
-import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -69,49 +64,3 @@ def serving(model: str | Path, **options: Any) -> Iterator[Any]:
             end()
         thread.join(60)
         assert not thread.is_alive()
-
-
-@dataclass
-class Program:
-    """A running `icnet serve`."""
-
-    process: subprocess.Popen[str]
-    http: str
-    grpc: str | None
-    log: Path
-
-    def events(self) -> list[dict[str, Any]]:
-        """What it has logged; every line must be JSON."""
-        return [json.loads(line) for line in self.log.read_text().splitlines()]
-
-    def end(self, number: int = signal.SIGTERM, seconds: float = 40) -> int:
-        """Send a signal and give the exit code."""
-        self.process.send_signal(number)
-        return self.process.wait(seconds)
-
-
-@contextmanager
-def program(folder: Path, *arguments: str, environment: dict[str, str] | None = None) -> Iterator[Program]:
-    """Start `icnet serve` on free ports; its log lies in `folder`. It is killed at the end if it still runs."""
-    log = folder / "serve.log"
-    command = [sys.executable, "-m", "icnet", "serve", "--port", "0", "--grpc-port", "0", *arguments]
-    with log.open("w") as errors:
-        process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=errors, text=True, env=os.environ | (environment or {}), cwd=folder
-        )
-    try:
-        assert process.stdout is not None
-        addresses = {}
-        for line in process.stdout:
-            kind, _, address = line.rpartition(" ")
-            addresses[kind.strip()] = address.strip()
-            if kind.strip() == "gRPC" or "--no-grpc" in arguments:
-                break
-        assert addresses, log.read_text()
-        yield Program(process, addresses["page and HTTP"], addresses.get("gRPC"), log)
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.wait()
-        if process.stdout is not None:
-            process.stdout.close()

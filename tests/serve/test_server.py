@@ -18,8 +18,9 @@ import numpy as np
 import pytest
 import trustme
 from cryptography.hazmat.primitives import serialization
-from serving import program, serving
+from serving import serving
 
+from bars.program import program
 from icnet.base.errors import UsageError
 from icnet.base.weights import random_weights, save_weights
 from icnet.runtime.segmenter import Segmenter

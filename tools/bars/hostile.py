@@ -85,6 +85,7 @@ def hostile(
     for _ in range(5):
         wrong(running, picture, expected)
     before, files, descriptors = running.resident_bytes(), room.files(), running.descriptors()
+    assert running.grpc is not None
     figures = schemathesis(running, cases, phases=phases)
     groups: dict[str, Counter[str]] = {
         "gRPC": malformed_calls(running.grpc, running.model(), calls),

@@ -28,8 +28,8 @@ class Program:
     process: subprocess.Popen[str]
     http: str
     """URL."""
-    grpc: str
-    """`host:port`."""
+    grpc: str | None
+    """`host:port`; None if it does not listen for gRPC."""
     log: Path
 
     @property
@@ -38,12 +38,12 @@ class Program:
         parts = urllib.parse.urlsplit(self.http)
         return parts.hostname or "", parts.port or 80
 
-    def events(self, name: str) -> list[dict[str, Any]]:
-        """What it has logged under a name."""
+    def events(self, name: str | None = None) -> list[dict[str, Any]]:
+        """What it has logged, under a name if one is given."""
         lines = [
             json.loads(line) for line in self.log.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")
         ]
-        return [line for line in lines if line["event"] == name]
+        return [line for line in lines if name in (None, line["event"])]
 
     def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
         """One request on a connection of its own: status and body."""
@@ -108,10 +108,10 @@ def program(folder: Path, *arguments: str, environment: dict[str, str] | None = 
         )
     try:
         assert process.stdout is not None
-        lines = [process.stdout.readline().split() for _ in range(2)]
+        lines = [process.stdout.readline().split() for _ in range(1 if "--no-grpc" in arguments else 2)]
         if not all(lines):
             raise RuntimeError(f"icnet serve has not started: {log.read_text(encoding='utf-8')[-2000:]}")
-        yield Program(process, lines[0][-1], lines[1][-1], log)
+        yield Program(process, lines[0][-1], lines[1][-1] if len(lines) > 1 else None, log)
     finally:
         if process.poll() is None:
             process.kill()
