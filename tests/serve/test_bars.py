@@ -1,9 +1,12 @@
 """The bars of `tools/serve_bars.py`, short and on a tiny network; in full, and on the real one, with `-m whole`."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+import serve_bars
 from bars.drain import drain
 from bars.hostile import hostile, watched
 from bars.mixed import mixed
@@ -12,9 +15,9 @@ from bars.pictures import Pictures, reference
 from bars.program import program
 from bars.reload import Versions, reload
 from bars.results import Figure
-from icnet.base.registry import bundled_path
 from icnet.base.weights import load_weights, random_weights, save_weights
 from icnet.runtime.segmenter import Segmenter
+from serve_bars import BARS
 from tiny_network import TINY
 
 
@@ -84,30 +87,8 @@ def test_nothing_hostile_hurts(tiny_file, tiny_segmenter, small):
 
 
 @pytest.mark.whole
-def test_mixed_whole(tmp_path):
-    segmenter = Segmenter()
-    with program(tmp_path) as running:
-        assert not missed(mixed(running, Pictures(), lambda picture: reference(segmenter, picture), seconds=120))
-
-
-@pytest.mark.whole
-def test_drain_whole(tmp_path):
-    segmenter = Segmenter()
-    assert not missed(drain(tmp_path, [], Pictures(), lambda one: reference(segmenter, one), workers=3, times=10))
-
-
-@pytest.mark.whole
-def test_reload_whole(tmp_path):
-    paint = Pictures()
-    pictures = [paint(number) for number in range(16)]
-    both = Versions(tmp_path, load_weights(bundled_path("icnet-camvid-ava-compact-60-0001")), pictures)
-    with program(tmp_path, "--model", str(both.model)) as running:
-        assert not missed(reload(running, both, pictures, times=20))
-
-
-@pytest.mark.whole
-def test_hostile_whole():
-    picture = Pictures(streets=1)(0)
-    expected = reference(Segmenter(), picture)
-    with watched() as (running, room):
-        assert not missed(hostile(running, room, picture, expected))
+@pytest.mark.parametrize("bar", BARS)
+def test_in_full(bar):
+    """Wants a machine that does nothing else: these are timed, too."""
+    result = subprocess.run([sys.executable, serve_bars.__file__, bar], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
