@@ -5,7 +5,7 @@ import dataclasses
 import cv2
 import numpy as np
 
-from icnet.base.spec import DENSE
+from icnet.base.spec import DENSE, LiteSpec
 from icnet.data.sample import Sample
 
 TINY = dataclasses.replace(
@@ -20,6 +20,15 @@ TINY = dataclasses.replace(
     pyramid=16,
     detail=(8, 8, 8),
     fusion=16,
+    size_hw=(96, 128),
+)
+
+TINY_LITE = LiteSpec(
+    name="tiny-lite",
+    stem=8,
+    trunk=((0, 3, 1, 8), (16, 3, 2, 8), (16, 3, 1, 8), (16, 5, 2, 16), (24, 3, 2, 16), (24, 5, 1, 16), (24, 5, 2, 24)),
+    scale=0.75,
+    fusion=(24, 16, 16, 8, 8),
     size_hw=(96, 128),
 )
 

@@ -114,14 +114,14 @@ def accuracy(args: argparse.Namespace) -> None:
 def fitted(weights: Any, spec: IcnetSpec) -> Any:
     """The network in other widths: channels too many are pruned by magnitude, channels too few are left for `grow`."""
     from icnet.net.icnet import build
-    from icnet.net.layers import KerasOps, PyramidLevel, Resize
+    from icnet.net.layers import GridPool, KerasOps, Resize
     from icnet.net.weights import get_weights, set_weights
     from icnet.pruning import ChannelPruner, compact
 
     least = IcnetSpec.from_dict(_least(weights.spec.to_dict(), spec.to_dict()))
     model = build(weights.spec, auxiliary=True, ops=KerasOps(masks="channel"))
     set_weights(model, weights)
-    channelwise = (Resize, PyramidLevel)
+    channelwise = (Resize, GridPool)
     keep = {conv.name: conv.kernel_shape[3] for conv in convolutions(least)}
     heads = [layer.name for layer in model.layers if layer.name.startswith("auxiliary")]
     ChannelPruner(model, keep=keep, exclude=heads, channelwise=channelwise).prune()

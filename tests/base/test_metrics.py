@@ -50,6 +50,9 @@ def test_hand_computed_case_by_both_rules():
     assert found.miou_strict == pytest.approx((6 / 11 + 3 / 6) / 2)
     assert found.miou_omz == pytest.approx((6 / 9 + 3 / 6) / 2)  # the 2 sky pixels called void are forgiven
     assert found.pixel_accuracy == pytest.approx(9 / 14)
+    assert found.given_up == pytest.approx(2 / 14)
+    assert found.void_found == 0
+    assert scores(matrix({(0, 0): 1, (VOID, 0): 5, (VOID, VOID): 3})).void_found == pytest.approx(3 / 8)
 
 
 def test_absent_classes_leave_the_mean_alone():
@@ -68,7 +71,7 @@ def test_a_class_that_is_only_predicted_counts_as_wrong():
 
 def test_nothing_labelled():
     found = scores(matrix({(VOID, 0): 9}))
-    assert np.isnan([found.miou_strict, found.miou_omz, found.pixel_accuracy]).all()
+    assert np.isnan([found.miou_strict, found.miou_omz, found.pixel_accuracy, found.given_up]).all()
 
 
 def test_iou_equals_scikit_learn():

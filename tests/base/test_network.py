@@ -65,19 +65,22 @@ class Touched:
     def normalise(self, x, mean, std):
         return frozenset({"image"})
 
-    def conv(self, x, name, width, kernel=1, *, stride=1, dilation=1, act=True):
+    def conv(self, x, name, width, kernel=1, *, stride=1, dilation=1, act="relu"):
         return x | {name}
 
-    def classifier(self, x, name, classes):
+    def depthwise(self, x, name, kernel, *, stride=1, act="relu"):
         return x | {name}
 
-    def add_relu(self, xs, name, *, act=True):
+    def project(self, x, name, width):
+        return x | {name}
+
+    def add(self, xs, name, *, act="relu", drop=0.0):
         return frozenset().union(*xs)
 
     def max_pool(self, x, name):
         return x
 
-    def pyramid_level(self, x, name, bins):
+    def pool(self, x, name, bins):
         return x | {f"bins {bins}"}
 
     def resize(self, x, name, size_hw):

@@ -3,12 +3,12 @@ import json
 import pytest
 
 from icnet.base.errors import ModelError, UsageError
-from icnet.base.spec import COMPACT_60, DEFAULT_MODEL, PRESETS, IcnetSpec, check_size, preset
+from icnet.base.spec import COMPACT_60, DEFAULT_MODEL, LITE, PRESETS, IcnetSpec, check_size, preset, spec_from_dict
 
 
 @pytest.mark.parametrize("spec", PRESETS.values(), ids=PRESETS)
 def test_round_trip_through_json(spec):
-    assert IcnetSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
+    assert spec_from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
 
 
 def test_unknown_and_missing_fields_are_refused():
@@ -44,15 +44,48 @@ def test_values_of_another_kind_are_refused(name, value):
     assert len(str(caught.value)) < 300
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("trunk", [[0, 3, 1, 16], [96, 3, 3, 24]]),
+        ("trunk", [list(block) for block in LITE.trunk if block[2] == 1]),
+        ("trunk", [[*block[:2], 0, block[3]] for block in LITE.trunk]),
+        ("trunk", [[*block[:2], -block[2], block[3]] for block in LITE.trunk]),
+        ("trunk", [[block[0], 4, *block[2:]] for block in LITE.trunk]),
+        ("trunk", [[-block[0], *block[1:]] for block in LITE.trunk]),
+        ("trunk", [[*block[:3], 0] for block in LITE.trunk]),
+        ("trunk", [[*block, 0] for block in LITE.trunk]),
+        ("trunk", [*LITE.trunk, *[[0, 3, 2, 16]]]),
+        ("trunk", [list(LITE.trunk[0])] * 300),
+        ("trunk", []),
+        ("trunk", 3),
+        ("fusion", [64, 64, 64, 0, 0]),
+        ("fusion", [64, 64, 64, 64, -1]),
+        ("scale", 1e-9),
+        ("scale", 60000.0),
+        ("scale", 0),
+        ("separable", 1),
+        ("family", ["lite"]),
+        ("family", {}),
+        ("family", "lite-2"),
+    ],
+)
+def test_damaged_lite_networks_are_refused(name, value):
+    with pytest.raises(ModelError, match=f"{name}") as caught:
+        spec_from_dict({**LITE.to_dict(), name: value})
+    assert len(str(caught.value)) < 300
+
+
 def test_a_mean_may_be_zero_and_whole():
     assert IcnetSpec.from_dict({**IcnetSpec().to_dict(), "mean_bgr": [0, 0, 0]}).mean_bgr == (0, 0, 0)
 
 
 def test_presets_by_name():
     assert preset(DEFAULT_MODEL.removesuffix("-int8")) is COMPACT_60
-    assert set(PRESETS) == {"icnet-camvid-ava-0001", "icnet-camvid-ava-sparse-60-0001", "icnet-camvid-ava-compact-60-0001"}
+    cards = {f"icnet-camvid-ava-{kind}0001" for kind in ("", "sparse-60-", "compact-60-")}
+    assert set(PRESETS) == {"icnet-lite", "icnet-lite-large", *cards}
     with pytest.raises(ModelError, match="icnet-camvid-ava-0001"):
-        preset("icnet")
+        preset("icnet-0")
 
 
 @pytest.mark.parametrize("size_hw", [(720, 960), (32, 32), (80, 112), (368, 480)])

@@ -73,7 +73,17 @@ def test_json_holds_the_figures_of_the_library(folder):
     found = document(folder)
     dataset = CamVid(folder / "data", "val")
     expected = accuracy.evaluate((dataset[index] for index in range(3)), Engine(folder / "tiny.safetensors")).scores
-    assert list(found) == ["model", "split", "images", "miou_strict", "miou_omz", "iou", "pixel_accuracy"]
+    assert list(found) == [
+        "model",
+        "split",
+        "images",
+        "miou_strict",
+        "miou_omz",
+        "iou",
+        "pixel_accuracy",
+        "given_up",
+        "void_found",
+    ]
     assert found["split"] == "val"
     assert found["images"] == 3
     assert found["miou_strict"] == expected.miou_strict > 0
@@ -81,6 +91,14 @@ def test_json_holds_the_figures_of_the_library(folder):
     assert found["pixel_accuracy"] == expected.pixel_accuracy
     assert list(found["iou"]) == list(NAMES[:11])
     assert found["iou"] == expected.iou
+
+
+def test_abstaining_gives_up_the_pixels_it_is_not_sure_of(folder):
+    plain, shy, mute = (document(folder, "--abstain", least) for least in ("0", "0.5", "1"))
+    assert plain["given_up"] < shy["given_up"] < mute["given_up"]
+    assert shy["miou_omz"] > shy["miou_strict"]
+    assert mute["miou_strict"] < plain["miou_strict"]
+    assert plain["void_found"] is None  # every pixel has a label
 
 
 @pytest.mark.parametrize("output", ["index", "soft"])

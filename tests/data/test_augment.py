@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from icnet.data.augment import Augmentation, photometric, random_crop
+from icnet.base.classes import OUTSIDE
+from icnet.data.augment import Augmentation, focused, photometric, random_crop
 from icnet.data.sample import Sample
 
 STILL = Augmentation(scale=(1, 1), aspect=1, flip=False, brightness=0, contrast=0, saturation=0, tint=0)
@@ -29,7 +30,7 @@ def test_without_randomness_it_is_the_resize_of_the_accuracy_protocol():
 def test_image_and_labels_move_together(seed):
     options = dataclasses.replace(STILL, scale=(0.4, 2), aspect=1.2, flip=True)
     image, labels = random_crop(_picture(), (64, 64), (72, 96), options, np.random.default_rng(seed))
-    known = labels != 11
+    known = labels != OUTSIDE
     assert (np.abs(image[..., 0].astype(int) - labels.astype(int) * 20) <= 10)[known].mean() > 0.85
     assert known.any()
 
@@ -41,10 +42,10 @@ def test_flip_mirrors():
     assert seen == {sample.labels.tobytes(), np.ascontiguousarray(sample.labels[:, ::-1]).tobytes()}
 
 
-def test_void_around_a_picture_smaller_than_the_crop():
+def test_nothing_around_a_picture_smaller_than_the_crop():
     options = dataclasses.replace(STILL, scale=(0.5, 0.5))
     _, labels = random_crop(_picture(), (36, 48), (36, 48), options, np.random.default_rng(1))
-    assert (labels == 11).mean() == pytest.approx(0.75, abs=0.03)
+    assert (labels == OUTSIDE).mean() == pytest.approx(0.75, abs=0.03)
 
 
 def test_the_seed_decides():
@@ -68,3 +69,16 @@ def test_photometric_by_hand():
     assert photometric(grey, options, Largest())[0, 0, 0] == pytest.approx(111.75, abs=1)
     # more saturation leaves grey as it is
     assert (photometric(grey, dataclasses.replace(STILL, saturation=0.9), Largest()) == 100).all()
+
+
+def test_blur_and_sharpness_change_edges_and_nothing_else():
+    edge = np.full((24, 24, 3), 80, np.uint8)
+    edge[:, 12:] = 160
+    soft, hard = dataclasses.replace(STILL, blur=2.0), dataclasses.replace(STILL, sharpness=1.0)
+    seen = [focused(edge, options, np.random.default_rng(seed)) for options in (soft, hard) for seed in range(6)]
+    assert all((image[:, :4] == 80).all() and (image[:, -4:] == 160).all() for image in seen)
+    steps = {int(image[0, 12, 0]) - int(image[0, 11, 0]) for image in seen}
+    assert min(steps) < 60
+    assert 80 in steps  # each leaves about half of the pictures as they were
+    assert max(steps) > 90
+    assert focused(edge, STILL, np.random.default_rng(0)) is edge

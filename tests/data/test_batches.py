@@ -20,9 +20,10 @@ def make(blocks):
 
 
 def test_shapes_and_types(make):
-    images, labels = make().batch(0)
+    images, counts = make().batch(0)
     assert (images.shape, images.dtype) == ((3, 32, 48, 3), np.uint8)
-    assert (labels.shape, labels.dtype) == ((3, 32, 48), np.uint8)
+    assert (counts.shape, counts.dtype) == ((3, 8, 12, 12), np.uint8)
+    assert counts.sum(axis=-1).max() == 16
 
 
 def test_the_stream_is_the_numbered_batches_in_order(make):

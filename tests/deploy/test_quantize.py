@@ -108,7 +108,7 @@ class Guarded:
         from icnet.base.metrics import Scores
 
         value = self.left.pop(0)
-        return Scores(miou_strict=value, miou_omz=value, iou={}, pixel_accuracy=value)
+        return Scores(miou_strict=value, miou_omz=value, iou={}, pixel_accuracy=value, given_up=0, void_found=0)
 
 
 def test_a_model_within_the_guard_is_not_repaired(weights, blocks_split, monkeypatch):

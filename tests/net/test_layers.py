@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from icnet.net.layers import PyramidLevel, Resize
+from icnet.net.layers import GridPool, Resize
 
 
 @pytest.mark.parametrize(
@@ -14,14 +14,8 @@ def test_resize_equals_opencv(size_hw, new_hw):
     np.testing.assert_allclose(np.asarray(Resize(new_hw)(x[None]))[0], expected, atol=1e-5)
 
 
-def test_pyramid_level_of_one_bin_is_the_mean():
-    x = np.random.default_rng(2).normal(size=(1, 5, 7, 4)).astype(np.float32)
-    expected = np.broadcast_to(x.mean(axis=(1, 2), keepdims=True), x.shape)
-    np.testing.assert_allclose(np.asarray(PyramidLevel(1)(x)), expected, atol=1e-5)
-
-
-def test_pyramid_level_pools_then_resizes():
+def test_grid_pool_averages_cells():
     x = np.random.default_rng(3).normal(size=(1, 6, 9, 1)).astype(np.float32)
-    pooled = x[0, :, :, 0].reshape(3, 2, 3, 3).mean(axis=(1, 3))
-    expected = cv2.resize(pooled, (9, 6), interpolation=cv2.INTER_LINEAR)
-    np.testing.assert_allclose(np.asarray(PyramidLevel(3)(x))[0, :, :, 0], expected, atol=1e-5)
+    expected = x[0, :, :, 0].reshape(3, 2, 3, 3).mean(axis=(1, 3))
+    np.testing.assert_allclose(np.asarray(GridPool(3)(x))[0, :, :, 0], expected, atol=1e-5)
+    np.testing.assert_allclose(np.asarray(GridPool(1)(x)).ravel(), x.mean(), atol=1e-5)

@@ -15,8 +15,17 @@ from icnet.net.losses import (
 VOID = 11
 
 
-def _loss(labels, logits, weights=None, **terms) -> float:
-    return float(SegmentationLoss(np.ones(12) if weights is None else weights, **terms).call(labels, logits))
+LEARNT = np.array([1] * 11 + [0], np.float32)
+"""Weights of the classes when void tells nothing."""
+
+
+def _counts(labels) -> np.ndarray:
+    """Class counts of cells that are each of one class; -1 for one outside of the picture."""
+    return np.concatenate([np.eye(12), np.zeros((1, 12))]).astype(np.uint8)[np.array(labels)] * 16
+
+
+def _loss(labels, logits, weights=LEARNT, **terms) -> float:
+    return float(SegmentationLoss(weights, **terms).call(_counts(labels), logits))
 
 
 def _one_hot_logits(classes, strength: float) -> np.ndarray:
@@ -24,7 +33,7 @@ def _one_hot_logits(classes, strength: float) -> np.ndarray:
 
 
 def test_uniform_logits_cost_log_of_twelve():
-    labels = np.full((1, 4, 4), 3, np.int32)
+    labels = np.full((1, 4, 4), 3)
     assert _loss(labels, np.zeros((1, 1, 1, 12), np.float32)) == pytest.approx(np.log(12), rel=1e-5)
 
 
@@ -45,20 +54,29 @@ def test_weights_weigh_the_mean():
     assert _loss(labels, logits, weights) == pytest.approx((3 * np.log(2) + np.log(12)) / 4, rel=1e-5)
 
 
-def test_void_carries_no_loss():
-    labels = np.array([[[2, VOID]]], np.int32)
-    right, wrong = _one_hot_logits([[[2, 5]]], 9.0), _one_hot_logits([[[2, 7]]], 9.0)
+def test_void_carries_no_loss_unless_it_is_a_class():
+    labels = [[[2, VOID]]]
+    right, wrong = _one_hot_logits([[[2, VOID]]], 9.0), _one_hot_logits([[[2, 7]]], 9.0)
     assert _loss(labels, right) == _loss(labels, wrong) < 0.01
-    assert _loss(np.full((1, 1, 2), VOID, np.int32), right) == 0.0
+    assert _loss([[[VOID, VOID]]], right) == 0.0
+    weights = np.append(np.ones(11), 0.5)
+    assert _loss(labels, right, weights) < 0.01
+    # The logits give void a probability of about exp(-9), and it weighs a third of both pixels.
+    assert _loss(labels, wrong, weights) == pytest.approx(9 / 3, rel=0.01)
 
 
-def test_soft_targets_are_shares_of_the_labelled_block():
-    labels = np.array([[[4, 4], [6, VOID]]], np.int32)
-    targets = np.asarray(soft_targets(labels, 2))
-    assert targets.shape == (1, 1, 1, 12)
+def test_nothing_is_learnt_outside_of_the_picture():
+    right, wrong = _one_hot_logits([[[2, VOID]]], 9.0), _one_hot_logits([[[2, 7]]], 9.0)
+    assert _loss([[[2, -1]]], right, np.ones(12), jaccard=1.0) == _loss([[[2, -1]]], wrong, np.ones(12), jaccard=1.0) < 0.01
+
+
+def test_soft_targets_are_shares_of_the_known_pixels():
+    counts = np.zeros((1, 2, 2, 12), np.uint8)
+    counts[0, 0, 0, 4], counts[0, 0, 1, 4], counts[0, 1, 0, 6], counts[0, 1, 1, VOID] = 16, 8, 16, 4
     expected = np.zeros(12)
-    expected[4], expected[6] = 0.5, 0.25
-    np.testing.assert_allclose(targets[0, 0, 0], expected)
+    expected[4], expected[6], expected[VOID] = 0.375, 0.25, 0.0625
+    np.testing.assert_allclose(np.asarray(soft_targets(counts, 2))[0, 0, 0], expected)
+    np.testing.assert_allclose(np.asarray(soft_targets(counts, 1))[0, 0, 1, 4], 0.5)
 
 
 def test_class_weights_follow_enet():
@@ -158,8 +176,7 @@ def test_distillation_adds_to_the_labels_and_counts_void():
     generator = np.random.default_rng(0)
     student, teacher = (generator.normal(size=(1, 1, 2, 12)).astype(np.float32) for _ in range(2))
     both = np.concatenate([student, teacher], axis=-1)
-    loss = DistilledLoss(SegmentationLoss(np.ones(12)), weight=0.5, temperature=3.0)
+    loss = DistilledLoss(SegmentationLoss(LEARNT), weight=0.5, temperature=3.0)
     for labels in ([[[2, 3]]], [[[VOID, VOID]]]):
-        labels = np.array(labels, np.int32)
         expected = _loss(labels, student) + 0.5 * float(distillation_loss(student, teacher, 3.0))
-        assert float(loss.call(labels, both)) == pytest.approx(expected, rel=1e-5)
+        assert float(loss.call(_counts(labels), both)) == pytest.approx(expected, rel=1e-5)

@@ -82,6 +82,7 @@ class Plus(layers.Layer):
         layers.UpSampling2D(2),
         layers.BatchNormalization(),
         keras.ops.relu,
+        layers.DepthwiseConv2D(3, use_bias=False),
         lambda x: x * x,
         lambda x: layers.Concatenate(axis=1)([x, x]),
     ],
@@ -102,7 +103,8 @@ def test_carried_through(operation):
         layers.BatchNormalization(axis=1),
         layers.LayerNormalization(),
         layers.PReLU(),
-        layers.DepthwiseConv2D(3),
+        layers.DepthwiseConv2D(3),  # its bias moves zero
+        layers.DepthwiseConv2D(3, use_bias=False, depth_multiplier=2),
         layers.Conv2D(6, 3, groups=2),
         layers.Conv2DTranspose(4, 3),
         Twice(),

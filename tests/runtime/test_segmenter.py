@@ -1,21 +1,29 @@
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 
 from icnet import Segmenter
 from icnet.base.classes import NAMES
-from icnet.base.errors import InputError
+from icnet.base.errors import InputError, UsageError
 from icnet.base.weights import random_weights, save_weights
 from icnet.runtime.decode import decode, decode_confidence
 from icnet.runtime.preprocess import resize_frame
 from icnet.runtime.segmenter import Segmentation
 from icnet.runtime.smooth import Smoother
+from icnet.runtime.tiles import segment_tiled
 
 
 @pytest.fixture
-def segmenter(tiny, tmp_path) -> Segmenter:
-    path = tmp_path / "tiny.safetensors"
-    save_weights(path, random_weights(tiny, seed=1))
+def path(tiny, tmp_path) -> Path:
+    file = tmp_path / "tiny.safetensors"
+    save_weights(file, random_weights(tiny, seed=1))
+    return file
+
+
+@pytest.fixture
+def segmenter(path) -> Segmenter:
     return Segmenter(path)
 
 
@@ -100,3 +108,27 @@ def test_a_smoothed_stream_passes_items_without_a_frame(segmenter):
     frame = np.random.default_rng(0).integers(0, 256, (61, 33, 3), dtype=np.uint8)
     results = list(segmenter.stream([frame, None, frame], lambda item: item, smoother=Smoother()))
     assert [result is None for _, result in results] == [False, True, False]
+
+
+def test_it_abstains_where_it_is_not_sure(segmenter, path):
+    frame = np.random.default_rng(0).integers(0, 256, (61, 93, 3), dtype=np.uint8)
+    plain = segmenter(frame, confidence=True)
+    least = (int(np.median(plain.confidence)) + 0.5) / 255
+    unsure = plain.confidence < 255 * least
+    assert 0.2 < unsure.mean() < 0.8
+    expected = np.where(unsure, NAMES.index("Unlabeled"), plain.classes)
+    found = segmenter(frame, abstain=least)
+    np.testing.assert_array_equal(found.classes, expected)
+    assert found.confidence is None
+    shy = Segmenter(path, abstain=least)
+    np.testing.assert_array_equal(shy(frame).classes, expected)
+    np.testing.assert_array_equal(shy(frame, abstain=0).classes, plain.classes)
+    ((_, streamed),) = shy.stream([frame], lambda item: item, confidence=True)
+    np.testing.assert_array_equal(streamed.classes, expected)
+    np.testing.assert_array_equal(streamed.confidence, plain.confidence)
+    large = np.tile(frame, (3, 3, 1))
+    tiled, shy_tiled = (segment_tiled(one, large, confidence=True) for one in (segmenter, shy))
+    np.testing.assert_array_equal(shy_tiled.classes == NAMES.index("Unlabeled"), tiled.confidence < 255 * least)
+    for wrong in (-0.1, 1.5, float("nan")):
+        with pytest.raises(UsageError, match="from 0 to 1"):
+            segmenter(frame, abstain=wrong)

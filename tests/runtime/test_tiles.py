@@ -63,7 +63,7 @@ def local() -> LocalEngine:
 
 
 def tiled(engine: LocalEngine, frame: np.ndarray, **options):
-    return segment_tiled(SimpleNamespace(engine=engine), frame, **options)
+    return segment_tiled(SimpleNamespace(engine=engine, abstain=0), frame, **options)
 
 
 def picture(size_hw: tuple[int, int], seed: int = 0) -> np.ndarray:

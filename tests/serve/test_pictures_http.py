@@ -95,6 +95,9 @@ def test_parameters_choose_what_is_shown(client, serve):
     assert list(post(client, as_="shares", only=name).json()["shares"]) == [name]
     small, large = (len(post(client, as_="geojson", min_area=area).json()["features"]) for area in (0, 500))
     assert small > large
+    shy = serve.models.get().segmenter(PICTURE, abstain=0.9).shares()
+    assert post(client, as_="shares", abstain=0.9).json()["shares"]["Unlabeled"] == pytest.approx(shy["Unlabeled"], abs=1e-5)
+    assert shy["Unlabeled"] > segmentation.shares()["Unlabeled"]
 
 
 @pytest.mark.parametrize(
@@ -110,6 +113,7 @@ def test_parameters_choose_what_is_shown(client, serve):
         ({"min_area": "9" * 5000}, "min_area"),
         ({"opacity": 1.5}, "less than or equal to 1"),
         ({"opacity": "nan"}, "opacity"),
+        ({"abstain": 1.5}, "less than or equal to 1"),
         ({"legend": "perhaps"}, "legend"),
         ({"other": 1}, "Extra inputs are not permitted"),
         ({"legend": ["true", "false"]}, "the parameter legend is given 2 times"),

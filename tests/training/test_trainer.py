@@ -9,7 +9,7 @@ from icnet.base.weights import load_weights, random_weights
 from icnet.net.weights import get_weights
 from icnet.training.checkpoint import load_checkpoint
 from icnet.training.recipe import Recipe
-from icnet.training.trainer import RunOptions, Trainer
+from icnet.training.trainer import FIT_RESERVE, RunOptions, Trainer, planned_epochs
 
 RECIPE = Recipe(epochs=4, batch_size=2, crop_hw=(64, 96), learning_rate=1e-2, warmup_steps=4, ema_momentum=0.9)
 
@@ -88,7 +88,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(make):
     make().run(on_step=lambda report: report.step < 2)
     trainer = make()
     before = trainer.checkpoint.read_bytes()
-    trainer.batches.batch = lambda number: (np.full((2, 64, 96, 3), np.nan, np.float32), np.zeros((2, 64, 96), np.int32))
+    trainer.batches.batch = lambda number: (np.full((2, 64, 96, 3), np.nan, np.float32), np.full((2, 16, 24, 12), 1, np.uint8))
     with pytest.raises(TrainingError, match="loss became nan at step 3"):
         trainer.run(RunOptions(resume=True))
     assert trainer.checkpoint.read_bytes() == before
@@ -159,3 +159,22 @@ def test_weights_tell_how_they_came_about(make, tiny):
     again.run()
     history = load_weights(again.folder / "last.safetensors").about["history"]
     assert [run["step"] for run in history] == [3, 4]
+
+
+def test_a_run_that_fits_the_minutes_is_the_run_of_its_epochs(make, monkeypatch):
+    monkeypatch.setattr(
+        Trainer, "_step_seconds", lambda self, first: self._stepper.run(1, *self.batches.batch(first), 0.1) and 6.0
+    )
+    monkeypatch.setattr(Trainer, "_validation_seconds", lambda self: 60.0)
+    trainer = make("fitted")
+    before = {name: np.array(value) for name, value in trainer._state().items()}
+    # An epoch of eight images is four steps of 6 s and a quarter of a validation of 60 s; one more at the end.
+    trainer.fit_minutes(5.05 / (1 - FIT_RESERVE), validate_every=4)
+    assert trainer.recipe.epochs == (5.05 * 60 - 60) // (4 * 6 + 60 / 4) == 6
+    assert trainer.total_steps == 24
+    after = trainer._state()
+    assert all(np.array_equal(before[name], np.array(after[name])) for name in before)
+    trainer.run()
+    assert planned_epochs(trainer.folder) == 6
+    with pytest.raises(UsageError, match="give 2 or smaller crops"):
+        make("other").fit_minutes(1, validate_every=4)

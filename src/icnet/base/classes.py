@@ -22,10 +22,13 @@ NAMES: tuple[str, ...] = (
 """Class names; the position is the class index."""
 
 VOID: int = NAMES.index("Unlabeled")
-"""Index of pixels without a label: they carry no loss and are never scored."""
+"""Index of pixels without a label: they are never scored."""
 
 SCORED: int = VOID
 """Number of classes that enter mIoU: indices 0 to 10."""
+
+OUTSIDE: int = 255
+"""Stands in training labels for what lies outside of the picture: nothing is learnt there, while void is a class like others."""
 
 PALETTE_RGB = np.array(
     [

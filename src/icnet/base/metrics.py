@@ -45,6 +45,10 @@ class Scores:
     """Class name to IoU by the strict rule; NaN for a class that occurs neither in truth nor in the predictions."""
     pixel_accuracy: float
     """Share of the labelled pixels that have the right class."""
+    given_up: float
+    """Share of the labelled pixels that are called Unlabeled."""
+    void_found: float
+    """Share of the pixels without a label that are called Unlabeled; NaN if all have one."""
 
 
 def _iou(matrix: np.ndarray) -> np.ndarray:
@@ -74,8 +78,14 @@ def scores(matrix: np.ndarray) -> Scores:
         miou_strict=_mean(strict),
         miou_omz=_mean(_iou(forgiven)),
         iou={name: float(value) for name, value in zip(NAMES, strict, strict=False)},
-        pixel_accuracy=float(np.trace(labelled) / total) if total else float("nan"),
+        pixel_accuracy=_ratio(np.trace(labelled), total),
+        given_up=_ratio(labelled[:, VOID].sum(), total),
+        void_found=_ratio(matrix[VOID, VOID], matrix[VOID].sum()),
     )
+
+
+def _ratio(part: int, whole: int) -> float:
+    return float(part / whole) if whole else float("nan")
 
 
 def _mean(iou: np.ndarray) -> float:

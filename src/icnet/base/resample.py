@@ -1,6 +1,17 @@
-"""Pooling and resizing along one axis as small matrices: exact, and the same on every engine."""
+"""Pooling and resizing along one axis as small matrices, and the padding of convolutions: exact, and the same on every engine."""
 
 import numpy as np
+
+
+def halved(size_hw: tuple[int, int]) -> tuple[int, int]:
+    """Height and width after a stride of 2 with "same" padding."""
+    return -(-size_hw[0] // 2), -(-size_hw[1] // 2)
+
+
+def same_padding(size: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
+    """TensorFlow's "same" padding of one axis, before and behind; the odd row or column goes to the end."""
+    total = max((-(-size // stride) - 1) * stride + (kernel - 1) * dilation + 1 - size, 0)
+    return total // 2, total - total // 2
 
 
 def pooling_matrix(size: int, bins: int) -> np.ndarray:

@@ -3,7 +3,7 @@
 Tensors are named `<convolution>/kernel` (height, width, in, out), `<convolution>/gamma|beta|mean|variance` (out,) and,
 for a classifier, `<convolution>/bias` (out,). A kernel with many zeros lies there as `<convolution>/kernel.mask` and
 `<convolution>/kernel.values` instead, see `icnet.base.sparse`; readers get it whole. The metadata key `icnet` holds
-JSON: `spec` (`IcnetSpec.to_dict`) and `about` (free facts: recipe, mIoU, data, licence). Nothing in the file can run code.
+JSON: `spec` (`NetworkSpec.to_dict`) and `about` (free facts: recipe, mIoU, data, licence). Nothing in the file can run code.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from icnet.base.errors import ModelError
 from icnet.base.files import write_bytes
 from icnet.base.network import BN_EPSILON, convolutions
 from icnet.base.sparse import pack, to_half, unpack
-from icnet.base.spec import IcnetSpec
+from icnet.base.spec import Spec, spec_from_dict
 
 _NORM = ("gamma", "beta", "mean", "variance")
 
@@ -29,7 +29,7 @@ _NORM = ("gamma", "beta", "mean", "variance")
 class Weights:
     """A network's numbers and what they belong to."""
 
-    spec: IcnetSpec
+    spec: Spec
     tensors: dict[str, np.ndarray]
     """Name to float32 array; see the module's description for the names."""
     about: dict[str, Any] = field(default_factory=dict)
@@ -81,7 +81,7 @@ def kernel_zeros(weights: Weights) -> int:
     return sum(kernel.size - int(np.count_nonzero(kernel)) for kernel in kernels)
 
 
-def random_weights(spec: IcnetSpec, seed: int = 0) -> Weights:
+def random_weights(spec: Spec, seed: int = 0) -> Weights:
     """Untrained weights (He normal kernels), auxiliary classifiers included; for tests and for timing."""
     generator = np.random.default_rng(seed)
     tensors = {}
@@ -96,12 +96,12 @@ def random_weights(spec: IcnetSpec, seed: int = 0) -> Weights:
     return Weights(spec, tensors, {"trained": False})
 
 
-def expected_shapes(spec: IcnetSpec, *, auxiliary: bool = False) -> dict[str, tuple[int, ...]]:
+def expected_shapes(spec: Spec, *, auxiliary: bool = False) -> dict[str, tuple[int, ...]]:
     """Tensor name to shape, in graph order."""
     shapes: dict[str, tuple[int, ...]] = {}
     for conv in convolutions(spec, auxiliary=auxiliary):
         shapes[f"{conv.name}/kernel"] = conv.kernel_shape
-        parts = ("bias",) if conv.name.startswith(("classifier", "auxiliary")) else _NORM
+        parts = ("bias",) if conv.bias else _NORM
         shapes.update({f"{conv.name}/{part}": (conv.kernel_shape[3],) for part in parts})
     return shapes
 
@@ -173,7 +173,7 @@ def load_weights(path: Path, *, sha256: str | None = None) -> Weights:
     if not isinstance(header, dict) or not isinstance(header.get("spec"), dict):
         raise ModelError(f"{path} does not say which network it holds: expected safetensors written by icnet")
     try:
-        spec = IcnetSpec.from_dict(header["spec"])
+        spec = spec_from_dict(header["spec"])
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error
     try:

@@ -5,18 +5,32 @@ network holds the narrow one's map followed by zeros. This is channel pruning wr
 """
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from icnet.base.errors import ModelError
-from icnet.base.spec import IcnetSpec
+from icnet.base.spec import LiteSpec, Spec
 from icnet.base.weights import Weights, expected_shapes
 
-_FIXED = ("blocks", "classes", "mean_bgr", "std_bgr")
+_FIXED = ("family", "blocks", "scale", "separable", "classes", "mean_bgr", "std_bgr")
 """Fields of the spec, other than widths, on which the outputs depend."""
 
 
-def widen(weights: Weights, spec: IcnetSpec) -> Weights:
+def _fixed(spec: Spec) -> dict[str, Any]:
+    """Everything but widths on which the outputs depend."""
+    fixed = {name: getattr(spec, name, None) for name in _FIXED}
+    if isinstance(spec, LiteSpec):
+        inputs = [spec.stem, *(outputs for *_, outputs in spec.trunk)]
+        fixed["trunk"] = tuple(
+            (inside > 0, kernel, stride, stride == 1 and outputs == width)
+            for (inside, kernel, stride, outputs), width in zip(spec.trunk, inputs, strict=False)
+        )
+        fixed["fusion"] = spec.fusion[4] > 0
+    return fixed
+
+
+def widen(weights: Weights, spec: Spec) -> Weights:
     """Write a network into a wider one that gives the same outputs, or nearly so if they differ in `convolve_low`.
 
     Args:
@@ -39,7 +53,7 @@ def widen(weights: Weights, spec: IcnetSpec) -> Weights:
     return replace(weights, spec=spec, tensors=tensors)
 
 
-def narrow(weights: Weights, spec: IcnetSpec) -> Weights:
+def narrow(weights: Weights, spec: Spec) -> Weights:
     """Cut the dead channels off: the inverse of `widen`.
 
     Means and variances of dead channels may have any value, since nothing depends on them.
@@ -66,14 +80,15 @@ def narrow(weights: Weights, spec: IcnetSpec) -> Weights:
     return replace(weights, spec=spec, tensors=tensors)
 
 
-def _matching(weights: Weights, spec: IcnetSpec) -> dict[str, tuple[int, ...]]:
+def _matching(weights: Weights, spec: Spec) -> dict[str, tuple[int, ...]]:
     """Shapes of the tensors of `spec`, which must be the network of `weights` but for its widths."""
-    for field in _FIXED:
-        have, want = getattr(weights.spec, field), getattr(spec, field)
+    given, wanted = _fixed(weights.spec), _fixed(spec)
+    for field in given | wanted:
+        have, want = given.get(field), wanted.get(field)
         if have != want:
             raise ModelError(
-                f"{weights.spec.name} and {spec.name} differ in {field} ({have} and {want}): only widths can be changed, "
-                "choose a network that is equal otherwise"
+                f"{weights.spec.name} and {spec.name} differ in {field} ({have!s:.40} and {want!s:.40}): "
+                "only widths can be changed, choose a network that is equal otherwise"
             )
     shapes = expected_shapes(spec, auxiliary=True)
     missing, odd = expected_shapes(spec).keys() - weights.tensors.keys(), weights.tensors.keys() - shapes.keys()
@@ -82,7 +97,7 @@ def _matching(weights: Weights, spec: IcnetSpec) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def _leading(name: str, part: tuple[int, ...], whole: tuple[int, ...], wide: IcnetSpec) -> tuple[slice, ...]:
+def _leading(name: str, part: tuple[int, ...], whole: tuple[int, ...], wide: Spec) -> tuple[slice, ...]:
     """Where an array of shape `part` begins one of shape `whole`."""
     if len(part) != len(whole) or any(few > many for few, many in zip(part, whole, strict=True)):
         raise ModelError(f"{wide.name} is not the wider network at {name} ({part} into {whole}): choose one with wider layers")

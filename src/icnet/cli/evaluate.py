@@ -34,6 +34,7 @@ def evaluate(
         ),
     ] = None,
     engine: Annotated[EngineName, typer.Option(help="Keras runs weights only, not an IR.")] = EngineName.OPENVINO,
+    abstain: Annotated[float, typer.Option(min=0, max=1, help="Pixels less sure than this, from 0 to 1, become Unlabeled.")] = 0,
     picture: Annotated[Path, typer.Option(help="Where the confusion matrix is drawn.")] = Path("confusion.png"),
     no_picture: Annotated[bool, typer.Option("--no-picture", help="Draw no confusion matrix.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else there.")] = False,
@@ -56,7 +57,7 @@ def evaluate(
     network = _network(model, engine)
     with progress() as bars:
         indices = bars.track(range(len(dataset)), description=f"evaluating {split}")
-        result = run((dataset[index] for index in indices), network)
+        result = run((dataset[index] for index in indices), network, abstain=abstain)
     if as_json:
         emit(_document(model, split, result))
     else:
@@ -100,6 +101,8 @@ def _document(model: str, split: str, result: Evaluation) -> dict[str, Any]:
         "miou_omz": figure(scores.miou_omz),
         "iou": {name: figure(value) for name, value in scores.iou.items()},
         "pixel_accuracy": figure(scores.pixel_accuracy),
+        "given_up": figure(scores.given_up),
+        "void_found": figure(scores.void_found),
     }
 
 
@@ -113,8 +116,10 @@ def _table(model: str, split: str, result: Evaluation) -> Table:
         ("mIoU, strict rule", scores.miou_strict),
         ("mIoU, Open Model Zoo rule", scores.miou_omz),
         ("pixel accuracy", scores.pixel_accuracy),
+        ("labelled pixels called Unlabeled", scores.given_up),
+        ("pixels without a label called Unlabeled", scores.void_found),
     ):
-        table.add_row(name, f"{100 * value:.2f}")
+        table.add_row(name, "none there" if math.isnan(value) else f"{100 * value:.2f}")
     table.add_section()
     for name, value in scores.iou.items():
         table.add_row(f"IoU {name}", "absent" if math.isnan(value) else f"{100 * value:.2f}")

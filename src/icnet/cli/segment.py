@@ -71,6 +71,9 @@ def segment(
     tile: Annotated[
         bool, typer.Option("--tile", help="Segment large pictures in overlapping windows, at their own resolution.")
     ] = False,
+    abstain: Annotated[
+        float, typer.Option(min=0, max=1, callback=finite, help="Pixels less sure than this, from 0 to 1, become Unlabeled.")
+    ] = 0,
     max_megapixels: Annotated[
         float, typer.Option(min=0.001, callback=finite, help="Pictures and frames with more are refused unread.")
     ] = 64,
@@ -134,14 +137,16 @@ def segment(
     jobs = plan(sources, output, forms=forms, replaced=earlier)
     _check(jobs, options, contact_sheet=contact_sheet)
     live = any(job.source.is_live for job in jobs)
-    segmenter = Segmenter(model, EngineOptions(streams=1 if live else 2, cache=True))
+    segmenter = Segmenter(model, EngineOptions(streams=1 if live else 2, cache=True), abstain=abstain)
     if segmenter.engine.output == "index" and (smooth or tile or "confidence" in forms):
         raise UsageError(
             "this model gives class indices only: --smooth, --tile and confidence need one with soft or logits output"
         )
     batch = BatchOptions(
         folder=output,
-        settings=_digest(model, forms, options.style, tile, smooth, stats, zones and zones.read_text(encoding="utf-8-sig")),
+        settings=_digest(
+            model, forms, options.style, tile, smooth, stats, zones and zones.read_text(encoding="utf-8-sig"), abstain
+        ),
         resume=resume,
         stats=stats,
         zones=regions,

@@ -1,6 +1,7 @@
 """`icnet train`: train a network on CamVid or on the synthetic street."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,9 +9,11 @@ import typer
 
 from icnet.base.errors import UsageError
 from icnet.base.spec import COMPACT_60, preset
-from icnet.cli.terminal import emit, progress, say
+from icnet.cli.terminal import emit, finite, progress, say
 
 if TYPE_CHECKING:
+    from icnet.base.spec import Spec
+    from icnet.base.weights import Weights
     from icnet.training.checkpoint import Progress
     from icnet.training.recipe import Recipe
     from icnet.training.trainer import RunOptions, StepReport, Trainer
@@ -28,7 +31,9 @@ def train(
     model: Annotated[str, typer.Option(help="Which network: a published name.")] = COMPACT_60.name,
     initial: Annotated[
         str | None,
-        typer.Option(help=f"Start from these weights: a published name or a .safetensors file; {_OURS}."),
+        typer.Option(
+            help=f"Start from these weights: a published name, a .safetensors file, or 'imagenet' for the lite family; {_OURS}."
+        ),
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help=f"Passes over the training split; {_OURS}.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help=f"Crops per step in the whole run; {_OURS}.")] = None,
@@ -55,6 +60,15 @@ def train(
         float | None,
         typer.Option(min=0, help="Stop cleanly and save after this time; reading the data and the last validation come on top."),
     ] = None,
+    fit_minutes: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            callback=finite,
+            help="Choose the epochs so that the run, validations included, takes this long; some steps are timed first. "
+            "With --resume the epochs stay what they are.",
+        ),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in the folder.")] = False,
     deterministic: Annotated[
         bool, typer.Option("--deterministic", help="Give the same bits every time on the same machine; may be slower.")
@@ -65,7 +79,7 @@ def train(
 ) -> None:
     """Train ICNet from scratch, or on from given weights; Ctrl-C stops cleanly and saves.
 
-    KERAS_BACKEND chooses the backend: tensorflow (default), jax or torch.
+    KERAS_BACKEND chooses the backend: tensorflow, jax or torch; by default torch where it is installed, else tensorflow.
     """
     spec = preset(model)
     given: dict[str, Any] = {
@@ -81,6 +95,8 @@ def train(
         "seed": seed,
     }
     recipe = _recipe(spec.name, _present(given), assignments or [])
+    if fit_minutes is not None and (epochs is not None or any(one.startswith("epochs=") for one in assignments or [])):
+        raise UsageError("--epochs and --fit-minutes both say how long to train: give one of them")
     if show_recipe:
         emit({"model": spec.name, "recipe": recipe.to_dict()})
         return
@@ -89,28 +105,41 @@ def train(
 
     from icnet.evaluation.reference import require_keras
 
-    require_keras("train")
+    require_keras("train", training=True)
 
     from icnet.base.registry import find_weights
     from icnet.data.splits import STREET, open_split
     from icnet.training.determinism import make_deterministic
-    from icnet.training.trainer import RunOptions, Trainer, check_folder
+    from icnet.training.trainer import RunOptions, Trainer, check_folder, planned_epochs
 
     if deterministic:
         make_deterministic()
     check_folder(out, resume=resume)
-    start = find_weights(recipe.initial) if recipe.initial and not resume else None
+    start = _start(spec, recipe) if recipe.initial and not resume else None
     master = find_weights(recipe.distillation.teacher) if recipe.distillation else None
     train_set, val_set = open_split(data, "train"), open_split(data, "val")
     say(f"reading {len(train_set)} images of {data}" + (", painting each scene first: about a minute" if data == STREET else ""))
+    if fit_minutes is not None and resume:
+        recipe = replace(recipe, epochs=planned_epochs(out))
     trainer = Trainer(spec, recipe, train_set, val_set, out, initial=start, teacher=master)
+    options = RunOptions(**_present({"max_minutes": max_minutes, "resume": resume, "validate_every": validate_every}))
+    if fit_minutes is not None and not resume:
+        say("timing some steps")
+        trainer.fit_minutes(fit_minutes, validate_every=options.validate_every)
+        recipe = trainer.recipe
     plan = f"{recipe.epochs} epochs, {trainer.total_steps} steps of {recipe.batch_size} crops"
     if recipe.final:
         plan += f", at the end of {recipe.final.batch_size} larger ones"
     say(f"training {spec.name}: {plan}; validating on {len(val_set)} images")
-    given = {"max_minutes": max_minutes, "resume": resume, "validate_every": validate_every}
-    options = RunOptions(**_present(given))
     _finish(_run(trainer, options), trainer.total_steps, out, as_json=as_json)
+
+
+def _start(spec: "Spec", recipe: "Recipe") -> "Weights":
+    from icnet.base.registry import find_weights
+    from icnet.training.imagenet import imagenet_weights
+    from icnet.training.recipe import IMAGENET
+
+    return imagenet_weights(spec, seed=recipe.seed) if recipe.initial == IMAGENET else find_weights(recipe.initial)
 
 
 def _present(given: dict[str, Any]) -> dict[str, Any]:

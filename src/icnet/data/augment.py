@@ -5,9 +5,15 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from icnet.base.classes import VOID
+from icnet.base.classes import OUTSIDE
 from icnet.base.errors import UsageError
 from icnet.data.sample import Sample
+
+_LEAST_BLUR = 0.2
+"""Below this deviation in pixels a blur changes nothing to speak of."""
+
+_UNSHARP = 1.0
+"""Deviation in pixels of the blur that is subtracted to sharpen."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,10 @@ class Augmentation:
     """Largest relative change of saturation."""
     tint: float = 0.06
     """Largest relative change of each colour channel: white balance."""
+    blur: float = 0.0
+    """Largest standard deviation, in pixels, of a Gaussian blur, which half of the crops get."""
+    sharpness: float = 0.0
+    """Largest amount of unsharp masking, which the other half get."""
 
     def __post_init__(self) -> None:
         """Refuse what no picture could be changed by.
@@ -37,8 +47,8 @@ class Augmentation:
         low, high = self.scale
         if not (0 < low <= high and self.aspect >= 1):
             raise UsageError(f"augmentation scale {low} to {high}, aspect {self.aspect}: expected 0 < low <= high and 1 or more")
-        if min(self.brightness, self.contrast, self.saturation, self.tint) < 0:
-            raise UsageError("augmentation: brightness, contrast, saturation and tint must be 0 or more")
+        if min(self.brightness, self.contrast, self.saturation, self.tint, self.blur, self.sharpness) < 0:
+            raise UsageError("augmentation: brightness, contrast, saturation, tint, blur and sharpness must be 0 or more")
 
 
 def random_crop(
@@ -58,7 +68,7 @@ def random_crop(
         generator: all randomness comes from here.
 
     Returns:
-        (h, w, 3) uint8 BGR and (h, w) uint8 labels, void where the window reaches over the image.
+        (h, w, 3) uint8 BGR and (h, w) uint8 labels, `OUTSIDE` where the window reaches over the image.
     """
     zoom = np.exp(generator.uniform(*np.log(options.scale)))
     stretch = options.aspect ** generator.uniform(-0.5, 0.5)
@@ -84,9 +94,9 @@ def random_crop(
         size_wh,
         flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_CONSTANT,
-        borderValue=VOID,
+        borderValue=OUTSIDE,
     )
-    return photometric(image, options, generator), labels
+    return focused(photometric(image, options, generator), options, generator), labels
 
 
 def photometric(image: np.ndarray, options: Augmentation, generator: np.random.Generator) -> np.ndarray:
@@ -103,3 +113,15 @@ def photometric(image: np.ndarray, options: Augmentation, generator: np.random.G
     matrix = contrast * tint[:, None] * colour
     offset = np.full(3, 127.5 * (1 - contrast) + brightness)
     return cv2.transform(image, np.column_stack([matrix, offset]))
+
+
+def focused(image: np.ndarray, options: Augmentation, generator: np.random.Generator) -> np.ndarray:
+    """Blur or sharpen a (H, W, 3) uint8 image: cameras differ more in sharpness than the pictures of one dataset do."""
+    if not (options.blur or options.sharpness):
+        return image
+    strength = generator.uniform(-1, 1)
+    if strength < 0:
+        deviation = -strength * options.blur
+        return cv2.GaussianBlur(image, (0, 0), deviation) if deviation > _LEAST_BLUR else image
+    amount = strength * options.sharpness
+    return cv2.addWeighted(image, 1 + amount, cv2.GaussianBlur(image, (0, 0), _UNSHARP), -amount, 0)

@@ -11,10 +11,12 @@ import cv2
 import numpy as np
 
 from icnet.data.augment import Augmentation, random_crop
+from icnet.data.cells import class_counts
 from icnet.data.sample import Dataset
 
 Batch = tuple[np.ndarray, np.ndarray]
-"""Images (N, H, W, 3) uint8 BGR and labels (N, H, W) uint8; as bytes, so that little has to be copied to a device."""
+"""Images (N, H, W, 3) uint8 BGR and their `class_counts` (N, H/4, W/4, 12) uint8; as bytes, so that little has to be copied to a
+device."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ class Batches:
             generator = np.random.default_rng([options.seed, 1, position])
             sample = self.dataset[self._sample_index(position)]
             images[slot], labels[slot] = random_crop(sample, stage.crop_hw, options.network_hw, options.augmentation, generator)
-        return images, labels
+        return images, class_counts(labels)
 
     def stream(self, start: int = 0, place: Callable[[Batch], Any] = lambda batch: batch) -> Generator[Any, None, None]:
         """Yield batches `start`, `start` + 1, ... without end; close the iterator to stop its threads.

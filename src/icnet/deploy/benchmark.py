@@ -18,7 +18,7 @@ from icnet import __version__
 from icnet.base.errors import UsageError
 from icnet.base.network import convolutions
 from icnet.base.registry import find_ir, find_weights
-from icnet.base.spec import COMPACT_60, DEFAULT_MODEL, DENSE, IcnetSpec
+from icnet.base.spec import COMPACT_60, DEFAULT_MODEL, DENSE, Spec
 from icnet.base.weights import Weights, random_weights
 from icnet.deploy.onnx import onnx_model
 from icnet.deploy.quantize import calibrate, require_nncf
@@ -68,7 +68,7 @@ class Entry:
     name: str
     what: str
     call: Callable[[], object]
-    spec: IcnetSpec | None = None
+    spec: Spec | None = None
     """For the operations; None for what is no network."""
     trained: bool = True
 

@@ -85,14 +85,21 @@ def model_description(folder: Path, weights: Weights, quantized: Quantized | Non
             f"(seed {told['seed']}; {told['tool']}), their names stand in the .xml"
         )
     return {
-        "description": "ICNet trained on CamVid from scratch"
-        f"{sparsity}, segmentation of road scenes into 12 classes{figure}{eight_bits}",
+        "description": f"{_network(weights)}{sparsity}, segmentation of road scenes into 12 classes{figure}{eight_bits}",
         "task_type": "semantic_segmentation",
         "files": [_file(path, folder) for path in paths],
         "input_info": [{"name": "data", "shape": [1, *weights.spec.size_hw, 3], "layout": "NHWC"}],
         "framework": "dldt",
         "license": weights.about.get("licence_url", _NO_LICENCE),
     }
+
+
+def _network(weights: Weights) -> str:
+    """What was trained, and what it began from."""
+    runs = [*weights.about.get("history", []), weights.about]
+    pretrained = any((run.get("recipe") or {}).get("initial") == "imagenet" for run in runs)
+    name = "ICNet" if weights.spec.family == "icnet" else f"{weights.spec.name} (EfficientNet-Lite trunk, ICNet's cascade)"
+    return f"{name} trained on CamVid " + ("from ImageNet weights" if pretrained else "from scratch")
 
 
 def _file(path: Path, folder: Path) -> dict[str, Any]:

@@ -6,7 +6,8 @@ import numpy as np
 
 from icnet.base import network
 from icnet.base.errors import UsageError
-from icnet.base.resample import pooling_matrix
+from icnet.base.ops import Act
+from icnet.base.resample import pooling_matrix, same_padding
 from icnet.base.weights import FoldedConv, Weights, fold
 from icnet.runtime.graph import INPUT
 
@@ -22,7 +23,7 @@ class _Value:
 
 @dataclass
 class _Nodes:
-    """`icnet.base.network.Ops` on ONNX nodes, NCHW."""
+    """`icnet.base.ops.Ops` on ONNX nodes, NCHW."""
 
     convs: dict[str, FoldedConv]
     nodes: list = field(default_factory=list)
@@ -34,7 +35,7 @@ class _Nodes:
         self.nodes.append(helper.make_node(kind, inputs, [name], name=name, **attributes))
         return _Value(name, shape)  # type: ignore[arg-type]
 
-    def _constant(self, name: str, values: np.ndarray) -> str:
+    def _constant(self, name: str, values: np.ndarray | np.generic) -> str:
         from onnx import numpy_helper
 
         self.constants.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
@@ -46,42 +47,56 @@ class _Nodes:
         return self._node("Mul", "normalise", [y.name, self._constant("normalise/scale", scale)], x.shape)
 
     def conv(
-        self, x: _Value, name: str, width: int, kernel: int = 1, *, stride: int = 1, dilation: int = 1, act: bool = True
+        self, x: _Value, name: str, width: int, kernel: int = 1, *, stride: int = 1, dilation: int = 1, act: Act = "relu"
     ) -> _Value:
+        return self._convolution(x, name, kernel, stride, dilation, act, groups=1)
+
+    def depthwise(self, x: _Value, name: str, kernel: int, *, stride: int = 1, act: Act = "relu") -> _Value:
+        return self._convolution(x, name, kernel, stride, 1, act, groups=x.shape[1])
+
+    def _convolution(self, x: _Value, name: str, kernel: int, stride: int, dilation: int, act: Act, *, groups: int) -> _Value:
         folded = self.convs[name]
-        (top, bottom), (left, right) = (_same(side, kernel, stride, dilation) for side in x.shape[2:])
+        (top, bottom), (left, right) = (same_padding(side, kernel, stride, dilation) for side in x.shape[2:])
         inputs = [
             x.name,
             self._constant(f"{name}/kernel", folded.kernel.transpose(3, 2, 0, 1).astype(np.float32)),
             self._constant(f"{name}/bias", folded.bias),
         ]
-        shape = (x.shape[0], width, *(-(-side // stride) for side in x.shape[2:]))
-        places = {"pads": [top, left, bottom, right], "strides": [stride] * 2, "dilations": [dilation] * 2}
+        shape = (x.shape[0], folded.bias.size, *(-(-side // stride) for side in x.shape[2:]))
+        places = {"pads": [top, left, bottom, right], "strides": [stride] * 2, "dilations": [dilation] * 2, "group": groups}
         y = self._node("Conv", name, inputs, shape, **places)
-        return self._node("Relu", f"{name}/relu", [y.name], shape) if act else y
+        return self._activated(y, name, act)
 
-    def classifier(self, x: _Value, name: str, classes: int) -> _Value:
-        return self.conv(x, name, classes, act=False)
+    def _activated(self, x: _Value, name: str, act: Act) -> _Value:
+        match act:
+            case "relu":
+                return self._node("Relu", f"{name}/relu", [x.name], x.shape)
+            case "relu6":
+                bounds = [self._constant(f"{name}/{label}", np.float32(value)) for label, value in (("zero", 0), ("six", 6))]
+                return self._node("Clip", f"{name}/relu6", [x.name, *bounds], x.shape)
+            case "none":
+                return x
 
-    def add_relu(self, xs: list[_Value], name: str, *, act: bool = True) -> _Value:
-        y = self._node("Sum", name, [x.name for x in xs], xs[0].shape)
-        return self._node("Relu", f"{name}/relu", [y.name], y.shape) if act else y
+    def project(self, x: _Value, name: str, width: int) -> _Value:
+        return self.conv(x, name, width, act="none")
+
+    def add(self, xs: list[_Value], name: str, *, act: Act = "relu", drop: float = 0.0) -> _Value:
+        return self._activated(self._node("Sum", name, [x.name for x in xs], xs[0].shape), name, act)
 
     def max_pool(self, x: _Value, name: str) -> _Value:
-        (top, bottom), (left, right) = (_same(side, 3, 2, 1) for side in x.shape[2:])
+        (top, bottom), (left, right) = (same_padding(side, 3, 2, 1) for side in x.shape[2:])
         shape = (*x.shape[:2], *(-(-side // 2) for side in x.shape[2:]))
         return self._node("MaxPool", name, [x.name], shape, kernel_shape=[3, 3], strides=[2, 2], pads=[top, left, bottom, right])
 
-    def pyramid_level(self, x: _Value, name: str, bins: int) -> _Value:
+    def pool(self, x: _Value, name: str, bins: int) -> _Value:
         batch, channels, height, width = x.shape
         cells = np.einsum("ph,qw->hwpq", pooling_matrix(height, bins), pooling_matrix(width, bins))
         flat = np.array([batch, channels, height * width], np.int64)
         y = self._node("Reshape", f"{name}/flat", [x.name, self._constant(f"{name}/flat_shape", flat)], x.shape)
         matrix = self._constant(f"{name}/cells", cells.reshape(height * width, bins * bins).astype(np.float32))
-        y = self._node("MatMul", f"{name}/pool", [y.name, matrix], x.shape)
+        y = self._node("MatMul", f"{name}/product", [y.name, matrix], x.shape)
         small = (batch, channels, bins, bins)
-        y = self._node("Reshape", f"{name}/small", [y.name, self._constant(f"{name}/small_shape", np.array(small))], small)
-        return self.resize(y, name, (height, width))
+        return self._node("Reshape", name, [y.name, self._constant(f"{name}/shape", np.array(small))], small)
 
     def resize(self, x: _Value, name: str, size_hw: tuple[int, int]) -> _Value:
         shape = (*x.shape[:2], *size_hw)
@@ -89,12 +104,6 @@ class _Nodes:
         return self._node(
             "Resize", name, [x.name, "", "", sizes], shape, mode="linear", coordinate_transformation_mode="half_pixel"
         )
-
-
-def _same(size: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
-    """TensorFlow's "same" padding of one axis, before and behind; the odd row or column goes to the end."""
-    total = max((-(-size // stride) - 1) * stride + (kernel - 1) * dilation + 1 - size, 0)
-    return total // 2, total - total // 2
 
 
 def onnx_model(weights: Weights) -> bytes:

@@ -17,7 +17,7 @@ from icnet.base.metrics import Scores
 from icnet.data.sample import Dataset
 from icnet.evaluation.accuracy import evaluate, predict
 from icnet.runtime.core import core
-from icnet.runtime.graph import INPUT, openvino_model
+from icnet.runtime.graph import INPUT, convolution_nodes, openvino_model
 from icnet.runtime.preprocess import resize_frame
 
 if TYPE_CHECKING:
@@ -167,13 +167,12 @@ def calibrate(model: ov.Model, dataset: Any, images: int) -> ov.Model:
 def float_convolutions(model: ov.Model) -> list[str]:
     """Names of the convolutions whose kernel is stored in floating point."""
     names = []
-    for node in model.get_ordered_ops():
-        if node.get_type_name() == "Convolution":
-            kernel = node.input_value(1).get_node()
-            while kernel.get_type_name() != "Constant":
-                kernel = kernel.input_value(0).get_node()
-            if kernel.get_element_type().is_real():
-                names.append(node.get_friendly_name())
+    for node in convolution_nodes(model):
+        kernel = node.input_value(1).get_node()
+        while kernel.get_type_name() != "Constant":
+            kernel = kernel.input_value(0).get_node()
+        if kernel.get_element_type().is_real():
+            names.append(node.get_friendly_name())
     return names
 
 

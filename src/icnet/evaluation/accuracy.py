@@ -13,7 +13,7 @@ from icnet.base.classes import NAMES
 from icnet.base.errors import DataError
 from icnet.base.metrics import Scores, confusion_matrix, scores
 from icnet.data.sample import Sample
-from icnet.runtime.decode import decode
+from icnet.runtime.decode import abstain_below, decode, decode_confidence
 from icnet.runtime.preprocess import resize_frame
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ PROTOCOL_HW = (720, 960)
 
 
 class Network(Protocol):
-    """What can be scored: the OpenVINO engine and `KerasNetwork`."""
+    """What can be scored: the OpenVINO engine, `KerasNetwork`, `TorchNetwork`."""
 
     @property
     def output(self) -> Output:
@@ -51,35 +51,41 @@ class Evaluation:
     scores: Scores
 
 
-def predict(network: Network, frame: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
+def predict(network: Network, frame: np.ndarray, size_hw: tuple[int, int], *, abstain: float = 0.0) -> np.ndarray:
     """Classes of one image.
 
     Args:
         network: any engine.
         frame: (H, W, 3) uint8 BGR of any size.
         size_hw: size of the result.
+        abstain: pixels of less confidence become Unlabeled.
 
     Returns:
         `size_hw` uint8 class indices.
     """
-    return decode(network.infer(resize_frame(frame, network.size_hw)), network.output, size_hw)
+    raw = network.infer(resize_frame(frame, network.size_hw))
+    classes = decode(raw, network.output, size_hw)
+    if abstain:
+        abstain_below(abstain, classes, decode_confidence(raw, network.output, classes))
+    return classes
 
 
-def evaluate(samples: Iterable[Sample], network: Network) -> Evaluation:
+def evaluate(samples: Iterable[Sample], network: Network, *, abstain: float = 0.0) -> Evaluation:
     """Score a network on every sample at 720x960.
 
     The image is resized bilinearly to the network's input, the truth by nearest neighbour to 720x960, and one
-    confusion matrix is summed over all images before any ratio is formed.
+    confusion matrix is summed over all images before any ratio is formed. Pixels of less confidence than `abstain` are Unlabeled.
 
     Raises:
         DataError: there are no samples.
+        UsageError: a network that gives class indices only is to abstain.
     """
     height, width = PROTOCOL_HW
     total = np.zeros((len(NAMES), len(NAMES)), np.int64)
     images = 0
     for sample in samples:
         truth = cv2.resize(sample.labels, (width, height), interpolation=cv2.INTER_NEAREST)
-        total += confusion_matrix(truth, predict(network, sample.image, PROTOCOL_HW))
+        total += confusion_matrix(truth, predict(network, sample.image, PROTOCOL_HW, abstain=abstain))
         images += 1
     if not images:
         raise DataError("the dataset holds no images: give a split with at least one labelled image")

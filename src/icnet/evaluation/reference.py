@@ -1,13 +1,15 @@
-"""The network in Keras, behind the attributes of the OpenVINO engine: what is validated, and what exports are held against."""
+"""The network in Keras or PyTorch, behind the attributes of the engine: what is validated, and what exports are held against."""
 
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from icnet.base.errors import UsageError
+from icnet.base.network import logits
 from icnet.base.stderr import native_messages_dropped
 from icnet.base.weights import Weights
 
@@ -19,20 +21,26 @@ if TYPE_CHECKING:
 BACKENDS = ("tensorflow", "jax", "torch")
 """The values of KERAS_BACKEND that are supported; the first is the default."""
 
+FASTEST_TO_TRAIN = "torch"
+"""The default of training, on a machine that has it."""
 
-def require_keras(extra: str) -> None:
+
+def require_keras(extra: str, *, training: bool = False) -> None:
     """Import Keras with the backend that KERAS_BACKEND names, so that a failure comes first and in one line.
 
     Call it before anything else imports Keras: the backend is chosen at the first import and cannot be changed after it.
 
     Args:
         extra: what to install of this package if Keras or its default backend is missing, such as `export`.
+        training: take the backend that trains fastest on a CPU, if it is installed.
 
     Raises:
         UsageError: KERAS_BACKEND names no supported backend, or Keras or the backend cannot be imported.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up notes would bury our one-line messages
-    backend = os.environ["KERAS_BACKEND"] = os.environ.get("KERAS_BACKEND") or BACKENDS[0]
+    default = FASTEST_TO_TRAIN if training and find_spec(FASTEST_TO_TRAIN) else BACKENDS[0]
+    asked = os.environ.get("KERAS_BACKEND")
+    backend = os.environ["KERAS_BACKEND"] = asked or default
     if backend not in BACKENDS:
         raise UsageError(f"KERAS_BACKEND is {backend!r}: set it to one of {', '.join(BACKENDS)}, or unset it")
     try:
@@ -40,8 +48,10 @@ def require_keras(extra: str) -> None:
             import keras  # noqa: F401
     except ImportError as error:
         reason = f"no module {error.name!r}" if isinstance(error, ModuleNotFoundError) else str(error).partition("\n")[0]
+        chosen = default != BACKENDS[0] and backend == default and not asked
         other = backend != BACKENDS[0] and (error.name or "").partition(".")[0] != "keras"
-        cure = f"install {backend} or unset KERAS_BACKEND" if other else f"run pip install 'icnet[{extra}]'"
+        unset = f"set KERAS_BACKEND={BACKENDS[0]}" if chosen else "unset KERAS_BACKEND"
+        cure = f"install {backend} or {unset}" if other else f"run pip install 'icnet[{extra}]'"
         raise UsageError(f"this needs Keras with its backend {backend} ({reason}): {cure}") from error
 
 
@@ -70,6 +80,41 @@ class KerasNetwork:
             Logits, (1, 12, H/4, W/4) float32.
         """
         return np.ascontiguousarray(self._model.predict_on_batch(data.astype(np.float32)).transpose(0, 3, 1, 2))
+
+
+class TorchNetwork:
+    """A network in PyTorch that can be scored.
+
+    Attributes:
+        output: always `logits`.
+        size_hw: H and W of the input.
+    """
+
+    output: Output = "logits"
+
+    def __init__(self, weights: Weights, size_hw: tuple[int, int] | None = None):
+        """Run `weights` at `size_hw` or the spec's own input size."""
+        from icnet.net.torch_ops import TorchOps, to_torch
+
+        self._spec = weights.spec
+        self._ops = TorchOps({name: to_torch(name, array) for name, array in weights.tensors.items()})
+        self.size_hw = size_hw or weights.spec.size_hw
+
+    def infer(self, data: np.ndarray) -> np.ndarray:
+        """Run the network.
+
+        Args:
+            data: (1, H, W, 3) uint8 BGR.
+
+        Returns:
+            Logits, (1, 12, H/4, W/4) float32.
+        """
+        import torch
+
+        from icnet.net.torch_ops import nchw
+
+        with torch.inference_mode():
+            return np.ascontiguousarray(logits(self._ops, nchw(data), self._spec, self.size_hw).full.numpy())
 
 
 def keras_network(weights: Weights, size_hw: tuple[int, int] | None = None) -> KerasNetwork:

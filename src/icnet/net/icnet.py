@@ -3,12 +3,12 @@
 import keras
 
 from icnet.base.network import logits
-from icnet.base.spec import IcnetSpec
+from icnet.base.spec import Spec
 from icnet.net.layers import KerasOps
 
 
 def build(
-    spec: IcnetSpec, size_hw: tuple[int, int] | None = None, *, auxiliary: bool = False, ops: KerasOps | None = None
+    spec: Spec, size_hw: tuple[int, int] | None = None, *, auxiliary: bool = False, ops: KerasOps | None = None
 ) -> keras.Model:
     """Build the network with fresh weights.
 

@@ -1,4 +1,4 @@
-"""The losses of ICNet's heads: cross-entropy, on all pixels or the hard ones, Jaccard loss, distillation; void is ignored."""
+"""The losses of ICNet's heads: cross-entropy, on all pixels or the hard ones, Jaccard loss, distillation."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from icnet.base.classes import NAMES, SCORED, VOID
+from icnet.base.classes import NAMES, SCORED
+from icnet.base.spec import OUTPUT_STRIDE
 
 
 def class_weights(counts: np.ndarray, offset: float) -> np.ndarray:
@@ -26,22 +27,20 @@ def class_weights(counts: np.ndarray, offset: float) -> np.ndarray:
     return weights
 
 
-def soft_targets(labels, stride: int):
-    """Share of each class in every `stride` x `stride` block of labels.
-
-    Cross-entropy against these shares is the mean cross-entropy over all pixels of the block, so thin objects count
-    although the logits are small.
+def soft_targets(counts, stride: int):
+    """Share of each class in every cell of a head's logits.
 
     Args:
-        labels: (N, H, W) integer class indices.
-        stride: divides H and W.
+        counts: (N, H, W, 12) pixels of each class in 4x4 cells, see `icnet.data.cells`.
+        stride: cells of the counts along a side of one of the logits.
 
     Returns:
-        (N, H/stride, W/stride, 12) float32; void pixels count nowhere, so a block's shares sum to 1 or less.
+        (N, H/stride, W/stride, 12) float32; pixels outside of the picture count nowhere, so a cell's shares sum to 1 or less.
     """
-    labelled = ops.cast(labels != VOID, "float32")
-    one_hot = ops.one_hot(labels, len(NAMES), dtype="float32") * labelled[..., None]
-    return ops.average_pool(one_hot, stride, strides=stride, padding="valid", data_format="channels_last")
+    shares = ops.cast(counts, "float32") / OUTPUT_STRIDE**2
+    return (
+        ops.average_pool(shares, stride, strides=stride, padding="valid", data_format="channels_last") if stride > 1 else shares
+    )
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ class SegmentationLoss(keras.losses.Loss):
         """Choose the terms.
 
         Args:
-            weights: (12,) float32, of each class in the cross-entropy.
+            weights: (12,) float32, of each class in the cross-entropy; pixels of a class with weight 0 count nowhere.
             jaccard: times the Jaccard loss is added.
             hard: restricts the cross-entropy to hard cells; all count by default.
             name: for Keras.
@@ -90,9 +89,8 @@ class SegmentationLoss(keras.losses.Loss):
         self.weights, self.jaccard, self.hard = np.asarray(weights, np.float32), jaccard, hard
 
     def call(self, y_true, y_pred):
-        """Loss of logits `y_pred` (N, h, w, 12) against labels `y_true` (N, H, W), H a multiple of h."""
-        stride = y_true.shape[1] // y_pred.shape[1]
-        targets = soft_targets(ops.cast(y_true, "int32"), stride)
+        """Loss of logits `y_pred` (N, h, w, 12) against class counts `y_true` (N, H, W, 12), H a multiple of h."""
+        targets = soft_targets(y_true, y_true.shape[1] // y_pred.shape[1]) * (self.weights > 0).astype(np.float32)
         logits = ops.cast(y_pred, "float32")
         log_probabilities = ops.log_softmax(logits, axis=-1)
         weighted = targets * self.weights
@@ -102,7 +100,7 @@ class SegmentationLoss(keras.losses.Loss):
         loss = -ops.sum(weighted * log_probabilities) / ops.maximum(ops.sum(weighted), 1e-6)
         if not self.jaccard:
             return loss
-        return loss + self.jaccard * jaccard_loss(targets, ops.softmax(logits, axis=-1))
+        return loss + self.jaccard * jaccard_loss(targets[..., :SCORED], ops.softmax(logits, axis=-1)[..., :SCORED])
 
 
 def jaccard_loss(targets, probabilities):
@@ -112,10 +110,10 @@ def jaccard_loss(targets, probabilities):
     where the probabilities equal soft targets.
 
     Args:
-        targets: (N, h, w, 12) shares of each class; cells without labels sum to less than 1.
-        probabilities: (N, h, w, 12), sums of 1.
+        targets: (N, h, w, classes) shares of each class that counts; cells without labels sum to less than 1.
+        probabilities: (N, h, w, classes), of the same classes.
     """
-    probabilities = probabilities * ops.sum(targets, axis=-1, keepdims=True)  # void counts nowhere
+    probabilities = probabilities * ops.sum(targets, axis=-1, keepdims=True)  # what has no label counts nowhere
     both = ops.sum(targets + probabilities, axis=(0, 1, 2))
     apart = ops.sum(ops.abs(targets - probabilities), axis=(0, 1, 2))
     present = ops.cast(ops.sum(targets, axis=(0, 1, 2)) > 0, "float32")
@@ -147,6 +145,6 @@ class DistilledLoss(keras.losses.Loss):
         self.labelled, self.weight, self.temperature = labelled, weight, temperature
 
     def call(self, y_true, y_pred):
-        """Loss of `y_pred` (N, h, w, 24) against labels `y_true` (N, H, W)."""
+        """Loss of `y_pred` (N, h, w, 24) against class counts `y_true` (N, H, W, 12)."""
         student, teacher = ops.split(y_pred, 2, axis=-1)
         return self.labelled.call(y_true, student) + self.weight * distillation_loss(student, teacher, self.temperature)

@@ -107,6 +107,8 @@ class ChannelPruner:
 
     def _check_masked(self) -> None:
         for layer in self.layers:
+            if isinstance(layer, layers.DepthwiseConv2D):
+                continue  # what it reads is masked, and so is the normalisation behind it
             kind = MaskedBatchNormalization if isinstance(layer, NORMALISATIONS) else MaskedConv2D
             frozen = not self.graph.layers[layer.name].outputs.any() and not self.graph.layers[layer.name].inputs.any()
             if not isinstance(layer, kind) and not frozen:

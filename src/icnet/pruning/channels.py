@@ -56,7 +56,7 @@ _CARRYING_OPERATIONS = ("Relu", "Relu6", "Silu", "Tanh")
 
 @dataclass(frozen=True)
 class LayerChannels:
-    """The channels that one Conv2D, BatchNormalization or Dense layer reads and writes."""
+    """The channels that one Conv2D, DepthwiseConv2D, BatchNormalization or Dense layer reads and writes."""
 
     layer: layers.Layer
     inputs: np.ndarray
@@ -126,8 +126,9 @@ def analyse(model: keras.Model, *, channelwise: Iterable[type] = ()) -> ChannelG
     """Find the channel groups of a functional model.
 
     Frozen, which means kept whole, are the channels of the model's inputs and outputs, those that go into or come out of
-    a layer that is not known here, grouped, depthwise and transposed convolutions among them, and those behind an
-    activation that does not map zero to zero. A Dense layer reads channels (after global pooling) and writes frozen ones.
+    a layer that is not known here, grouped and transposed convolutions among them, and those behind an activation or a bias that
+    does not map zero to zero. A depthwise convolution carries its channels on; its own weights are not counted, and go with
+    them. A Dense layer reads channels (after global pooling) and writes frozen ones.
 
     Args:
         model: with Conv2D layers, channels last; masked or plain.
@@ -154,6 +155,11 @@ def analyse(model: keras.Model, *, channelwise: Iterable[type] = ()) -> ChannelG
 
 def _keeps_zero(activation) -> bool:
     return any(activation is known for known in _ZERO_TO_ZERO)
+
+
+def _is_channelwise(layer: layers.DepthwiseConv2D) -> bool:
+    """Whether it maps every channel to one of its own, and zero to zero."""
+    return layer.depth_multiplier == 1 and not layer.use_bias and _keeps_zero(layer.activation)
 
 
 def _frozen(tensor) -> np.ndarray:
@@ -201,6 +207,8 @@ class _Walk:
         if isinstance(layer, layers.Conv2D):
             return self._convolution(node, inputs)
         if len(inputs) == 1:
+            if kind is layers.DepthwiseConv2D and _is_channelwise(layer):
+                return self._record(layer, inputs[0], inputs[0]).outputs
             if kind in NORMALISATIONS and layer.axis in (-1, len(node.outputs[0].shape) - 1):
                 return self._record(layer, inputs[0], inputs[0]).outputs
             if kind is layers.Dense and not layer.lora_enabled:

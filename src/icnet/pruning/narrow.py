@@ -123,9 +123,12 @@ def _moves_zero(norm: layers.BatchNormalization) -> np.ndarray:
 
 
 def _place(entry: LayerChannels, alive: np.ndarray, rank: int):
-    """Index of the living part of a layer's variable: kernels end in (in, out), all others are per output channel."""
+    """Index of the living part of a layer's variable: kernels end in (in, out), depthwise ones in (in, 1), all others are per
+    output channel."""
     if rank == 1:
         return (alive[entry.outputs],)
+    if isinstance(entry.layer, layers.DepthwiseConv2D):
+        return (slice(None), slice(None), alive[entry.inputs])
     return (..., *np.ix_(alive[entry.inputs], alive[entry.outputs]))
 
 

@@ -46,7 +46,7 @@ class PruningReport:
 
     layers: tuple[ConvReport, ...]
     total: ConvReport
-    """Sums over the layers."""
+    """Sums over the layers, depthwise convolutions left out: their channels go with those that they read."""
 
     @property
     def sparsity(self) -> float:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from icnet.base.classes import VOID
 from icnet.base.errors import UsageError
 from icnet.runtime.kernels import Map, argmax_rows, interpolated_at, softmax_rows, taps
 
@@ -80,6 +81,11 @@ def decode_confidence(raw: np.ndarray, output: Output, classes: np.ndarray, *, t
 
     _in_strips(work, len(classes), threads)
     return confidence
+
+
+def abstain_below(least: float, classes: np.ndarray, confidence: np.ndarray) -> None:
+    """Turn pixels of less confidence than `least`, from 0 to 1, into Unlabeled; `classes` is changed in place."""
+    classes[confidence < 255 * least] = VOID
 
 
 def _map(raw: np.ndarray, size_hw: tuple[int, ...]) -> Map:

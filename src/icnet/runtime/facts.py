@@ -14,7 +14,7 @@ from icnet.base.registry import SHA256, bundled_path, find_ir, find_weights
 from icnet.base.spec import DENSE, PRESETS
 from icnet.base.weights import file_sha256
 
-ABOUT_MODEL = ("miou_strict", "miou_omz", "scored", "data", "licence")
+ABOUT_MODEL = ("miou_strict", "miou_omz", "scored", "answers_unlabeled", "data", "licence")
 """Facts that a weight file tells about itself, passed on as they are."""
 
 KernelShape = tuple[int, int, int, int]
@@ -103,8 +103,10 @@ def _facts(
 ) -> Facts:
     """Sum up convolutions and their zeros, which are None if there is no file to count them in."""
     dense = {conv.name: conv for conv in convolutions(DENSE, size_hw)}
+    if any(conv.groups > 1 for conv, _ in counted):  # another family, of which some layers are called alike
+        dense = {}
     layers = tuple(_layer(conv, zeros, dense.get(conv.name)) for conv, zeros in counted)
-    kernel_weights, dense_weights = (sum(conv.kernel_weights for conv in convs) for convs in (layers, dense.values()))
+    kernel_weights, dense_weights = (sum(conv.kernel_weights for conv in convs) for convs in (layers, convolutions(DENSE)))
     kernel_zeros = sum(zeros for _, zeros in counted if zeros is not None) if files else None
     return Facts(
         model=name,
@@ -137,23 +139,23 @@ def _layer(conv: ConvShape, zeros: int | None, dense: ConvShape | None) -> Layer
 
 def _ir_facts(path: Path) -> Facts:
     from icnet.runtime.engine import check_contract, read_about, read_ir
+    from icnet.runtime.graph import convolution_nodes
 
     network = read_ir(path)
     _, size_hw = check_contract(network, path)
     counted = []
-    for node in network.get_ordered_ops():
-        if node.get_type_name() == "Convolution":
-            try:
-                kernel = _constant(node.input_value(1).get_node())
-                outputs, inputs, height, width = kernel.shape
-                _, _, *out_hw = node.output(0).shape
-            except (RuntimeError, ValueError) as error:  # a kernel that is computed or not 2-D, or a size that is not fixed
-                raise ModelError(
-                    f"{path} has a convolution that cannot be counted, {node.get_friendly_name()}: "
-                    "expected a model exported by icnet"
-                ) from error
-            shape = (height, width, inputs, outputs)
-            counted.append((ConvShape(node.get_friendly_name(), shape, prod(shape) * prod(out_hw)), _zeros(kernel)))
+    for node in convolution_nodes(network):
+        try:
+            kernel = _constant(node.input_value(1).get_node())
+            *groups, outputs, inputs, height, width = kernel.shape
+            _, _, *out_hw = node.output(0).shape
+        except (RuntimeError, ValueError) as error:  # a kernel that is computed or not 2-D, or a size that is not fixed
+            raise ModelError(
+                f"{path} has a convolution that cannot be counted, {node.get_friendly_name()}: expected a model exported by icnet"
+            ) from error
+        shape = (height, width, inputs, outputs * prod(groups))
+        conv = ConvShape(node.get_friendly_name(), shape, prod(shape) * prod(out_hw), groups=prod(groups))
+        counted.append((conv, _zeros(kernel)))
     if not counted:
         raise ModelError(f"{path} has no convolution: expected a model exported by icnet")
     about = read_about(network)

@@ -3,6 +3,7 @@
 The graph takes images as cameras and OpenCV give them, NHWC BGR from 0 to 255, and works in NCHW inside.
 """
 
+from collections.abc import Iterator
 from typing import Literal, get_args
 
 import numpy as np
@@ -10,6 +11,7 @@ import openvino as ov
 from openvino import opset13 as ops
 
 from icnet.base import network
+from icnet.base.ops import DEPTHWISE, Act
 from icnet.base.resample import pooling_matrix
 from icnet.base.sparse import to_half
 from icnet.base.weights import FoldedConv, Weights, fold
@@ -25,7 +27,7 @@ INPUT = "data"
 
 
 class _Nodes:
-    """`icnet.base.network.Ops` on OpenVINO nodes, NCHW."""
+    """`icnet.base.ops.Ops` on OpenVINO nodes, NCHW."""
 
     def __init__(self, convs: dict[str, FoldedConv], *, half: bool) -> None:
         self._convs, self._half = convs, half
@@ -35,16 +37,22 @@ class _Nodes:
         return ops.multiply(ops.subtract(x, offset), scale, name="normalise")
 
     def conv(
-        self, x: ov.Node, name: str, width: int, kernel: int = 1, *, stride: int = 1, dilation: int = 1, act: bool = True
+        self, x: ov.Node, name: str, width: int, kernel: int = 1, *, stride: int = 1, dilation: int = 1, act: Act = "relu"
     ) -> ov.Node:
+        assert self._convs[name].stored.shape[::3] == (kernel, width), f"{name}: {self._convs[name].stored.shape}"
+        return self._convolution(x, name, stride, dilation, act, depthwise=False)
+
+    def depthwise(self, x: ov.Node, name: str, kernel: int, *, stride: int = 1, act: Act = "relu") -> ov.Node:
+        assert self._convs[name].stored.shape[::2] == (kernel, 1), f"{name}: {self._convs[name].stored.shape}"
+        return self._convolution(x, name, stride, 1, act, depthwise=True)
+
+    def _convolution(self, x: ov.Node, name: str, stride: int, dilation: int, act: Act, *, depthwise: bool) -> ov.Node:
         folded = self._convs[name]
-        assert folded.stored.shape[0] == kernel, f"{name}: {folded.stored.shape}"
-        assert folded.stored.shape[3] == width, f"{name}: {folded.stored.shape}"
         beside = self._half or not folded.kernel_keeps_zeros  # the zeros of every IR are those of the weight file
         values = np.ascontiguousarray((folded.stored if beside else folded.kernel).transpose(3, 2, 0, 1))
-        y = ops.convolution(
+        y = (ops.group_convolution if depthwise else ops.convolution)(
             x,
-            self._kernel(values, name),
+            self._kernel(values[:, None] if depthwise else values, name),
             strides=[stride, stride],
             pads_begin=[0, 0],
             pads_end=[0, 0],
@@ -55,22 +63,22 @@ class _Nodes:
         if beside:
             y = ops.multiply(y, ops.constant(folded.scale.reshape(1, -1, 1, 1), name=f"{name}/scale"), name=f"{name}/multiply")
         y = ops.add(y, ops.constant(folded.bias.reshape(1, -1, 1, 1), name=f"{name}/bias"), name=f"{name}/add")
-        return ops.relu(y, name=f"{name}/relu") if act else y
+        return _activated(y, name, act)
 
     def _kernel(self, values: np.ndarray, name: str) -> ov.Node:
-        """`values` are (out, in, height, width) float32."""
+        """`values` are (out, in, height, width) float32, of a depthwise convolution (channels, 1, 1, height, width)."""
         constant = ops.constant(to_half(values) if self._half else values, name=f"{name}/kernel")
         return ops.convert(constant, np.float32, name=f"{name}/decompress") if self._half else constant
 
-    def classifier(self, x: ov.Node, name: str, classes: int) -> ov.Node:
-        return self.conv(x, name, classes, act=False)
+    def project(self, x: ov.Node, name: str, width: int) -> ov.Node:
+        return self.conv(x, name, width, act="none")
 
-    def add_relu(self, xs: list[ov.Node], name: str, *, act: bool = True) -> ov.Node:
+    def add(self, xs: list[ov.Node], name: str, *, act: Act = "relu", drop: float = 0.0) -> ov.Node:
         total, *rest = xs
         for x in rest:
             total = ops.add(total, x)
         total.set_friendly_name(name)
-        return ops.relu(total, name=f"{name}/relu") if act else total
+        return _activated(total, name, act)
 
     def max_pool(self, x: ov.Node, name: str) -> ov.Node:
         return ops.max_pool(
@@ -84,18 +92,35 @@ class _Nodes:
             name=name,
         ).output(0)  # the second output, positions of the maxima, is not used
 
-    def pyramid_level(self, x: ov.Node, name: str, bins: int) -> ov.Node:
+    def pool(self, x: ov.Node, name: str, bins: int) -> ov.Node:
         # A matrix product over the flattened map; OpenVINO's AdaptiveAvgPool is reference code, several times as slow.
         batch, channels, height, width = x.shape
         rows, columns = pooling_matrix(height, bins), pooling_matrix(width, bins)
         cells = np.einsum("ph,qw->hwpq", rows, columns).reshape(height * width, bins * bins).astype(np.float32)
         flat = ops.reshape(x, np.array([batch, channels, height * width], np.int64), special_zero=False)
-        pooled = ops.matmul(flat, ops.constant(cells, name=f"{name}/cells"), False, False, name=f"{name}/pool")
-        pooled = ops.reshape(pooled, np.array([batch, channels, bins, bins], np.int64), special_zero=False)
-        return resize(pooled, name, (height, width))
+        pooled = ops.matmul(flat, ops.constant(cells, name=f"{name}/cells"), False, False, name=name)
+        return ops.reshape(pooled, np.array([batch, channels, bins, bins], np.int64), special_zero=False)
 
     def resize(self, x: ov.Node, name: str, size_hw: tuple[int, int]) -> ov.Node:
         return resize(x, name, size_hw)
+
+
+def _activated(x: ov.Node, name: str, act: Act) -> ov.Node:
+    match act:
+        case "relu":
+            return ops.relu(x, name=f"{name}/relu")
+        case "relu6":
+            return ops.clamp(x, 0.0, 6.0, name=f"{name}/relu6")
+        case "none":
+            return x
+
+
+def convolution_nodes(model: ov.Model) -> Iterator[ov.Node]:
+    """The network's convolutions in a model, depthwise ones included; halving a map is a grouped operation too, but not one."""
+    for node in model.get_ordered_ops():
+        depthwise = node.get_type_name() == "GroupConvolution" and node.get_friendly_name().endswith(DEPTHWISE)
+        if depthwise or node.get_type_name() == "Convolution":
+            yield node
 
 
 def resize(x: ov.Node, name: str, size_hw: tuple[int, int]) -> ov.Node:

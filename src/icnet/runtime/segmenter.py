@@ -9,8 +9,9 @@ from typing import TypeVar
 import numpy as np
 
 from icnet.base.classes import NAMES
+from icnet.base.errors import UsageError
 from icnet.base.spec import DEFAULT_MODEL
-from icnet.runtime.decode import decode, decode_confidence
+from icnet.runtime.decode import abstain_below, decode, decode_confidence
 from icnet.runtime.engine import Engine, EngineOptions
 from icnet.runtime.overlay import OPACITY, class_counts, draw_overlay
 from icnet.runtime.preprocess import resize_frame
@@ -28,7 +29,8 @@ class Segmentation:
     classes: np.ndarray
     """(H, W) uint8 class indices, the position in `icnet.base.classes.NAMES`."""
     confidence: np.ndarray | None = None
-    """(H, W) uint8, 255 times the probability that the network gives to the class; None if it was not asked for."""
+    """(H, W) uint8, 255 times the probability that the network gives to its most probable class, which is the class of the pixel
+    unless it abstained; None if it was not asked for."""
 
     def shares(self) -> dict[str, float]:
         """Class name to its fraction of the pixels, all twelve classes; they sum to 1."""
@@ -56,38 +58,57 @@ class Segmenter:
 
     Attributes:
         engine: the compiled model.
+        abstain: the least confidence with which a pixel keeps its class.
     """
 
-    def __init__(self, model: str | Path = DEFAULT_MODEL, options: EngineOptions | None = None) -> None:
+    def __init__(self, model: str | Path = DEFAULT_MODEL, options: EngineOptions | None = None, *, abstain: float = 0.0) -> None:
         """Load a model.
 
         Args:
             model: a published name, a `.safetensors` weight file, or the `.xml` of an OpenVINO IR.
             options: `EngineOptions(cache=True)` if not given, which keeps the compiled model on the disk.
+            abstain: pixels of which the network is less sure than this, from 0 to 1, become Unlabeled.
 
         Raises:
-            ModelError, UsageError: see `icnet.runtime.engine.Engine`.
+            ModelError, UsageError: see `icnet.runtime.engine.Engine`; or the model cannot tell how sure it is.
         """
         self.engine = Engine(model, options or EngineOptions(cache=True))
+        self.abstain = self._checked(abstain)
 
-    def __call__(self, frame_bgr: np.ndarray, *, confidence: bool = False, smoother: Smoother | None = None) -> Segmentation:
+    def _checked(self, abstain: float) -> float:
+        if not 0 <= abstain <= 1:
+            raise UsageError(f"a model cannot abstain below a confidence of {abstain:g}: give a number from 0 to 1")
+        if abstain and self.engine.output == "index":
+            raise UsageError("this model gives class indices only, so it cannot abstain: use one whose output is soft or logits")
+        return abstain
+
+    def __call__(
+        self,
+        frame_bgr: np.ndarray,
+        *,
+        confidence: bool = False,
+        smoother: Smoother | None = None,
+        abstain: float | None = None,
+    ) -> Segmentation:
         """Segment one frame.
 
         Args:
             frame_bgr: (H, W, 3) uint8 BGR of any size, as `cv2.imread` gives it.
             confidence: also tell how sure the network is of each pixel.
             smoother: remembers the frames before, of the same film or camera, to make the class maps steadier.
+            abstain: instead of the segmenter's own.
 
         Returns:
             The class map at the frame's own size.
 
         Raises:
             InputError: not such an array.
-            UsageError: confidence or a smoother is asked of a model that gives class indices only.
+            UsageError: confidence, a smoother or abstaining is asked of a model that gives class indices only.
         """
+        least = self.abstain if abstain is None else self._checked(abstain)
         data = resize_frame(frame_bgr, self.engine.size_hw)
         raw = self.engine.infer(data)
-        return self._segmentation(frame_bgr, raw if smoother is None else smoother(data, raw), confidence)
+        return self._segmentation(frame_bgr, raw if smoother is None else smoother(data, raw), confidence, least)
 
     def stream(
         self,
@@ -125,11 +146,14 @@ class Segmenter:
                 if image is None or data is None or raw is None:
                     yield item, None
                 else:
-                    yield item, self._segmentation(image, raw if smoother is None else smoother(data, raw), confidence)
+                    steady = raw if smoother is None else smoother(data, raw)
+                    yield item, self._segmentation(image, steady, confidence, self.abstain)
 
-    def _segmentation(self, frame_bgr: np.ndarray, raw: np.ndarray, confidence: bool) -> Segmentation:
+    def _segmentation(self, frame_bgr: np.ndarray, raw: np.ndarray, confidence: bool, abstain: float) -> Segmentation:
         height, width = frame_bgr.shape[:2]
         threads, output = self.engine.options.threads, self.engine.output
         classes = decode(raw, output, (height, width), threads=threads)
-        sure = decode_confidence(raw, output, classes, threads=threads) if confidence else None
-        return Segmentation(frame_bgr, classes, sure)
+        sure = decode_confidence(raw, output, classes, threads=threads) if confidence or abstain else None
+        if abstain and sure is not None:
+            abstain_below(abstain, classes, sure)
+        return Segmentation(frame_bgr, classes, sure if confidence else None)

@@ -14,7 +14,7 @@ import numpy as np
 
 from icnet.base.classes import NAMES
 from icnet.base.errors import UsageError
-from icnet.runtime.decode import decode, decode_confidence
+from icnet.runtime.decode import abstain_below, decode, decode_confidence
 from icnet.runtime.preprocess import check_frame
 from icnet.runtime.segmenter import Segmentation, Segmenter
 
@@ -116,9 +116,13 @@ def segment_tiled(
             here = slice((top + 1) * cell if top else 0, min(bottom * cell, height))
             there = slice(here.start - top * cell, here.stop - top * cell)
             found = decode(scores, engine.output, ((bottom - top) * cell, columns.cells * cell), threads=threads)
+            if sure is not None or segmenter.abstain:
+                known = decode_confidence(scores, engine.output, found, threads=threads)
+                if segmenter.abstain:
+                    abstain_below(segmenter.abstain, found, known)
+                if sure is not None:
+                    sure[here] = known[there, :width]
             classes[here] = found[there, :width]
-            if sure is not None:
-                sure[here] = decode_confidence(scores, engine.output, found, threads=threads)[there, :width]
     return Segmentation(frame_bgr, classes, sure)
 
 

@@ -45,6 +45,7 @@ class SegmentQuery(BaseModel, extra="forbid", frozen=True):
     only: _Only | SkipJsonSchema[None] = Field(None, description="Classes to show, separated by commas; all if not given.")
     min_area: int = Field(0, ge=0, le=2**31 - 1, description="Leave smaller regions out of geojson, coco and rle; in pixels.")
     opacity: float = Field(OPACITY, ge=0, le=1, allow_inf_nan=False, description="Of the class colours in an overlay.")
+    abstain: float = Field(0, ge=0, le=1, allow_inf_nan=False, description="Pixels less sure than this become Unlabeled.")
     legend: bool = Field(True, description="Name the classes in an overlay.")
 
 
@@ -64,14 +65,14 @@ def router(service: Service) -> APIRouter:
         content_type = request.headers.get("content-type", "")
         is_form = _is_form(content_type)
         served = service.models.get(query.model)
-        _check_model(served, wanted)
+        _check_model(served, wanted, query.abstain)
         stages = _Stages(service)
 
         def work() -> bytes:
             with stages("decode"):
                 frame = _frame(picture_part(body, content_type) if is_form else body, service.limits.pixels)
             with stages("segment"):
-                segmentation = served.segmenter(frame, confidence=wanted.confidence)
+                segmentation = served.segmenter(frame, confidence=wanted.confidence, abstain=query.abstain)
             with stages("encode"):
                 return encode(segmentation, wanted, served)
 
@@ -117,7 +118,9 @@ def _is_form(content_type: str) -> bool:
     )
 
 
-def _check_model(served: Served, wanted: Wanted) -> None:
+def _check_model(served: Served, wanted: Wanted, abstain: float) -> None:
+    if abstain and served.segmenter.engine.output == "index":
+        raise BadRequest(f"{served.name} gives class indices only, so it cannot abstain: leave abstain out")
     if wanted.confidence and served.segmenter.engine.output == "index":
         raise BadRequest(f"{served.name} gives class indices only, without confidence: ask for another form than {wanted.form}")
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from icnet.base.spec import IcnetSpec
+from icnet.base.spec import Spec
 from icnet.base.weights import Weights
 from icnet.base.widths import widen
 
@@ -10,7 +10,7 @@ NEW_SCALE = 0.1
 """Of new kernels against He's: batch normalisation undoes it, and pruning by magnitude prefers them less to old ones."""
 
 
-def grow(weights: Weights, spec: IcnetSpec, *, seed: int = 0) -> Weights:
+def grow(weights: Weights, spec: Spec, *, seed: int = 0) -> Weights:
     """Add channels that change no output but can learn, in the spirit of Net2Net (Chen et al., arXiv 1511.05641).
 
     A new channel has a random kernel, so it computes something, and zero weights wherever an old channel reads it, so

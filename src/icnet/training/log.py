@@ -12,6 +12,7 @@ from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from icnet.base.errors import OutputError
 from icnet.base.files import write_bytes
+from icnet.base.stderr import native_messages_dropped
 
 CSV = "log.csv"
 """Name of the table in a run's folder."""
@@ -31,7 +32,8 @@ class TrainingLog:
         table.writeheader()
         table.writerows(rows)
         write_bytes(self._csv, text.getvalue().encode())
-        self._events = EventFileWriter(str(folder / "tensorboard"))
+        with native_messages_dropped():  # TensorBoard loads TensorFlow where it is installed, and that has things to say
+            self._events = EventFileWriter(str(folder / "tensorboard"))
         # Tells TensorBoard to forget what killed parts of the run wrote from this step on.
         self._events.add_event(Event(wall_time=time.time(), step=step + 1, session_log=SessionLog(status=SessionLog.START)))
         self._events.flush()

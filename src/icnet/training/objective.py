@@ -6,12 +6,14 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from icnet.base.spec import IcnetSpec
+from icnet.base.classes import VOID
+from icnet.base.network import trunk_convolutions
+from icnet.base.spec import Spec
 from icnet.base.weights import Weights
 from icnet.net.icnet import build
 from icnet.net.layers import KerasOps
 from icnet.net.losses import DistilledLoss, Hard, SegmentationLoss, class_weights
-from icnet.net.weights import set_weights
+from icnet.net.weights import set_weights, variables
 from icnet.training.recipe import Recipe
 
 
@@ -33,12 +35,19 @@ class Frozen(layers.Layer):
 
 @dataclass(frozen=True)
 class Objective:
-    """Compiled models that share every variable and one optimizer."""
+    """Compiled models that share every variable and one optimizer, and what they were made of."""
 
+    spec: Spec
+    recipe: Recipe
     network: keras.Model
     """The network with its three heads and nothing else; its weights are what is learnt and saved."""
     models: tuple[keras.Model, ...]
-    """One for each crop size: what a training step runs. The labels of a batch go to every output."""
+    """One for each crop size: what a training step runs. The class counts of a batch go to every output."""
+    losses: tuple[keras.losses.Loss, ...]
+    """One for each head."""
+    rates: tuple[float, ...]
+    """Of each trainable variable, times the learning rate."""
+    teacher: Weights | None
 
     @property
     def optimizer(self) -> keras.optimizers.Optimizer:
@@ -47,7 +56,7 @@ class Objective:
 
 
 def objective(
-    spec: IcnetSpec, recipe: Recipe, crops_hw: list[tuple[int, int]], counts: np.ndarray, *, teacher: Weights | None = None
+    spec: Spec, recipe: Recipe, crops_hw: list[tuple[int, int]], counts: np.ndarray, *, teacher: Weights | None = None
 ) -> Objective:
     """Build the network with fresh weights and what it is trained for.
 
@@ -68,19 +77,48 @@ def objective(
     if recipe.distillation is not None:
         assert teacher is not None, "distillation needs the teacher's weights"
         models = [_with_teacher(network, teacher, shared_teacher) for network in networks]
-    optimizer = adamw(recipe)
+    rates = _rates(networks[0], models[0], spec, recipe)
+    optimizer = adamw(recipe, rates)
     optimizer.build(models[0].trainable_variables)
-    losses = _losses(recipe, class_weights(counts, recipe.class_weight_offset))
+    weights = class_weights(counts, recipe.class_weight_offset)
+    weights[VOID] = recipe.void_weight if recipe.void == "class" else 0
+    losses = _losses(recipe, weights)
     for model in models:
         model.compile(optimizer, losses, loss_weights=list(recipe.cascade), jit_compile=networks[0].jit_compile)
-    return Objective(networks[0], tuple(models))
+    return Objective(spec, recipe, networks[0], tuple(models), tuple(losses), rates, teacher)
 
 
-def adamw(recipe: Recipe) -> keras.optimizers.AdamW:
+class RatedAdamW(keras.optimizers.AdamW):
+    """AdamW with a factor of its own for the learning rate of every variable."""
+
+    def __init__(self, *args, rates: tuple[float, ...], **options):
+        """`rates` belong to the variables that `build` will be given, in order."""
+        super().__init__(*args, **options)
+        self._rates = rates
+
+    def update_step(self, gradient, variable, learning_rate):
+        super().update_step(gradient, variable, learning_rate * self._rates[self._get_variable_index(variable)])
+
+    def _use_weight_decay(self, variable):  # what has no rate stays as it is
+        return super()._use_weight_decay(variable) and self._rates[self._get_variable_index(variable)] > 0
+
+
+def adamw(recipe: Recipe, rates: tuple[float, ...] = ()) -> keras.optimizers.AdamW:
     """AdamW with the recipe's weight decay on kernels; gamma, beta and bias are left alone."""
-    optimizer = keras.optimizers.AdamW(recipe.learning_rate, weight_decay=recipe.weight_decay)
+    options = {"weight_decay": recipe.weight_decay, "global_clipnorm": recipe.clip_norm or None}
+    if any(rate != 1 for rate in rates):
+        optimizer = RatedAdamW(recipe.learning_rate, rates=rates, **options)
+    else:
+        optimizer = keras.optimizers.AdamW(recipe.learning_rate, **options)
     optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
     return optimizer
+
+
+def _rates(network: keras.Model, model: keras.Model, spec: Spec, recipe: Recipe) -> tuple[float, ...]:
+    """In the order of the variables of `model`, which is `network` with or without a teacher."""
+    trunk = trunk_convolutions(spec)
+    slow = {id(part.variable) for name, part in variables(network, spec).items() if name.rsplit("/", 1)[0] in trunk}
+    return tuple(recipe.trunk_rate if id(variable) in slow else 1.0 for variable in model.trainable_variables)
 
 
 def _losses(recipe: Recipe, weights: np.ndarray) -> list[keras.losses.Loss]:

@@ -5,15 +5,15 @@ from dataclasses import replace
 import keras
 
 from icnet.base.network import convolutions
-from icnet.base.spec import preset
+from icnet.base.spec import IcnetSpec, preset
 from icnet.base.weights import Weights
 from icnet.net.icnet import build
-from icnet.net.layers import KerasOps, PyramidLevel, Resize
+from icnet.net.layers import GridPool, KerasOps, Resize, StochasticDepth
 from icnet.net.weights import get_weights, set_weights
 from icnet.pruning import ChannelPruner, PruningSchedule, WeightPruner, compact
 from icnet.training.recipe import Pruning
 
-_CHANNELWISE = (Resize, PyramidLevel)
+_CHANNELWISE = (Resize, GridPool, StochasticDepth)
 """Our layers that treat every channel alone, which the pruner must know."""
 
 
@@ -41,7 +41,7 @@ class GradualPruning:
         if self._target is None:
             self._pruner = WeightPruner(network, exclude=auxiliary)
         else:
-            keep = {conv.name: conv.kernel_shape[3] for conv in convolutions(self._target)}
+            keep = {conv.name: conv.kernel_shape[3] for conv in convolutions(self._target) if conv.groups == 1}
             self._pruner = ChannelPruner(network, keep=keep, exclude=auxiliary, channelwise=_CHANNELWISE)
 
     def due(self, step: int) -> bool:
@@ -76,5 +76,7 @@ class GradualPruning:
         model = build(weights.spec, ops=KerasOps())
         set_weights(model, weights)
         narrow, _ = compact(model, channelwise=_CHANNELWISE)
-        spec = replace(self._target, size_hw=weights.spec.size_hw, convolve_low=weights.spec.convolve_low)
+        spec = replace(self._target, size_hw=weights.spec.size_hw)
+        if isinstance(spec, IcnetSpec) and isinstance(weights.spec, IcnetSpec):
+            spec = replace(spec, convolve_low=weights.spec.convolve_low)
         return replace(get_weights(narrow, spec), about=weights.about)

@@ -5,9 +5,12 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from icnet.base.errors import UsageError
-from icnet.base.spec import COMPACT_60, DENSE, SPARSE_60
+from icnet.base.spec import COMPACT_60, DENSE, LITE, LITE_LARGE, SPARSE_60
 from icnet.data.augment import Augmentation
 from icnet.data.batches import CropStage
+
+IMAGENET = "imagenet"
+"""What `initial` is for a trunk from ImageNet, see `icnet.training.imagenet`."""
 
 Precision = Literal["float32", "bfloat16"]
 Granularity = Literal["weight", "channel"]
@@ -39,7 +42,8 @@ class Pruning:
     """Removing weights gradually during the run."""
 
     ratio: float = 0.6
-    """Share of the inference graph's kernel weights that is zero at the end, exactly; for channels, `widths` decides."""
+    """Share of the inference graph's kernel weights that is zero at the end, exactly; for channels, `widths` decides. Kernels of
+    depthwise convolutions are neither counted nor made zero."""
     granularity: Granularity = "weight"
     widths: str = COMPACT_60.name
     """The published network whose widths are reached when whole channels are removed."""
@@ -72,6 +76,8 @@ class Recipe:
     """Of maps and gradients; weights, normalisation, losses and validation are float32 in either case."""
     learning_rate: float = 1e-3
     """Peak of the schedule."""
+    trunk_rate: float = 1.0
+    """Times this for a pretrained trunk, which has less to learn."""
     final_rate: float = 0.005
     """The last learning rate as a share of the peak."""
     warmup_steps: int = 300
@@ -79,6 +85,8 @@ class Recipe:
     weight_decay: float = 0.01
     """Decoupled (AdamW: Loshchilov and Hutter, arXiv 1711.05101): a step takes `learning_rate * weight_decay` of every kernel
     away, whatever the gradients. The L2 penalties of Adam and SGD recipes, such as 2e-4, are no guide to it."""
+    clip_norm: float = 0.0
+    """Gradients with a larger norm, over all weights together, are scaled down to it; 0 leaves all as they are."""
     ema_momentum: float = 0.998
     """Of the exponential moving average of the weights, per step; the average is what is validated and saved."""
     loss: Literal["cross-entropy", "ohem"] = "cross-entropy"
@@ -89,6 +97,10 @@ class Recipe:
     """The hardest of the labelled pixels that always count."""
     class_weight_offset: float = 1.05
     """ENet uses 1.02; a larger one brings the class weights closer together."""
+    void: Literal["class", "ignore"] = "ignore"
+    """Whether pixels without a label are a class to learn, so that the network can answer "Unlabeled", or tell nothing."""
+    void_weight: float = 0.5
+    """Of void in the cross-entropy if it is a class; the mean of the others is 1. It never counts for the Jaccard loss."""
     jaccard: float = 1.0
     """Weight of the Jaccard loss beside the cross-entropy."""
     cascade: tuple[float, ...] = (1.0, 0.4, 0.16)
@@ -108,7 +120,9 @@ class Recipe:
         _require("ohem_probability", "between 0 and 1", 0 < self.ohem_probability < 1)
         _require("ohem_share", "from 0 to 1", 0 <= self.ohem_share <= 1)
         _require("class_weight_offset", "above 1", self.class_weight_offset > 1)
-        _require("jaccard", "0 or more", self.jaccard >= 0)
+        _require("trunk_rate", "0 or more", self.trunk_rate >= 0)
+        _require("clip_norm and jaccard", "0 or more", min(self.clip_norm, self.jaccard) >= 0)
+        _require("void_weight", "above 0", self.void_weight > 0)
         _require("cascade", "three numbers of 0 or more", len(self.cascade) == 3 and min(self.cascade) >= 0)
         if final := self.final:
             _require("final.share", "between 0 and 1", 0 < final.share < 1)
@@ -170,11 +184,27 @@ _SCRATCH = Recipe(
     augmentation=Augmentation(scale=(0.5, 2.0)),
 )
 
+_PRETRAINED = Recipe(
+    epochs=80,
+    crop_hw=(480, 720),
+    final=FinalStage(),
+    initial=IMAGENET,
+    trunk_rate=0.4,
+    weight_decay=0.02,
+    warmup_steps=100,
+    clip_norm=5.0,
+    void="class",
+    class_weight_offset=1.1,
+    augmentation=Augmentation(scale=(0.5, 1.75), blur=1.2, sharpness=1.0),
+)
+
 RECIPES: dict[str, Recipe] = {
+    LITE.name: _PRETRAINED,
+    LITE_LARGE.name: _PRETRAINED,
     DENSE.name: _SCRATCH,
     COMPACT_60.name: _SCRATCH,
     SPARSE_60.name: replace(
         _SCRATCH, epochs=300, learning_rate=3e-4, warmup_steps=100, initial=COMPACT_60.name, pruning=Pruning(ratio=0.6)
     ),
 }
-"""How each published model is trained: for one GPU, hours to a day. On a CPU, shorten and shrink it."""
+"""How each published model is trained: the lite ones on a CPU, the others on one GPU for hours to a day; else shrink them."""

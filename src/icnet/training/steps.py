@@ -2,12 +2,15 @@
 
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import keras
 import numpy as np
 
 from icnet.training.average import WeightAverage
+
+if TYPE_CHECKING:
+    from icnet.training.objective import Objective
 
 Losses = list[tuple[int, float]]
 """(number of a step, its loss), in the order of the steps."""
@@ -30,7 +33,7 @@ class OptimizerStep(Protocol):
         Args:
             step: its number, from 1; the moving average depends on it.
             images: (N, H, W, 3) BGR, 0 to 255, of any numeric type; the model for H and W takes them.
-            targets: what that model's compiled loss takes, for several heads a list.
+            targets: what the loss of every head takes.
             learning_rate: of this step.
 
         Returns:
@@ -47,20 +50,27 @@ class OptimizerStep(Protocol):
         ...
 
 
-def optimizer_step(models: Sequence[keras.Model], average: WeightAverage) -> OptimizerStep:
-    """The fastest step for the backend in use.
+def optimizer_step(objective: "Objective", average: WeightAverage) -> OptimizerStep:
+    """The fastest step for the backend in use; `average` is that of the objective's trainable variables."""
+    if on_torch_cpu(objective.recipe.precision):
+        from icnet.training.torch_step import TorchStep
 
-    Args:
-        models: for different input sizes, with the same variables in the same order, compiled with one optimizer that is built.
-        average: of their trainable variables.
-    """
-    return (JaxStep if keras.backend.backend() == "jax" else KerasStep)(models, average)
+        return TorchStep(objective, average)
+    return (JaxStep if keras.backend.backend() == "jax" else KerasStep)(objective.models, average)
+
+
+def on_torch_cpu(precision: str) -> bool:
+    """Whether PyTorch on the CPU is at work, in the precision that our own functions for it have."""
+    if keras.backend.backend() != "torch" or precision != "float32":
+        return False
+    return keras.Variable(0.0).value.device.type == "cpu"
 
 
 class KerasStep:
     """`keras.Model.train_on_batch`: the Keras variables are always up to date and every loss is told at once."""
 
     def __init__(self, models: Sequence[keras.Model], average: WeightAverage):
+        """Train `models`: for different input sizes, with the same variables in the same order, compiled with one optimizer."""
         self._models, self._average = _by_size(models), average
 
     def place(self, batch: Any) -> Any:
@@ -70,7 +80,7 @@ class KerasStep:
         model = self._models[images.shape[1:3]]
         model.optimizer.learning_rate = learning_rate
         model.reset_metrics()  # Keras would report the mean over all steps so far
-        logs = model.train_on_batch(images, targets, return_dict=True)
+        logs = model.train_on_batch(images, [targets] * len(model.outputs), return_dict=True)
         self._average.update(step)
         return [(step, float(logs["loss"]))]
 
@@ -128,7 +138,7 @@ class JaxStep:
         metrics = [self._jax.numpy.zeros(variable.shape) for variable in model.metrics_variables]  # Keras wants to count
         gradient = self._jax.value_and_grad(model.compute_loss_and_updates, has_aux=True)
         (_, (loss, _, fixed, _)), gradients = gradient(
-            trainable, fixed, metrics, images, targets, None, training=True, optimizer_variables=optimizer
+            trainable, fixed, metrics, images, [targets] * len(model.outputs), None, training=True, optimizer_variables=optimizer
         )
         trainable, optimizer = self._optimizer.stateless_apply(optimizer, gradients, trainable)
         return [trainable, fixed, optimizer], loss

@@ -1,9 +1,11 @@
 """The training loop: steps, moving average, validation, checkpoints, budget."""
 
 import dataclasses
+import json
 import math
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,15 +14,16 @@ import keras
 import numpy as np
 
 from icnet.base.errors import ModelError, TrainingError, UsageError
-from icnet.base.files import sole_writer
+from icnet.base.files import sole_writer, write_bytes
 from icnet.base.metrics import Scores
-from icnet.base.spec import IcnetSpec
+from icnet.base.spec import Spec
+from icnet.base.stderr import native_messages_dropped
 from icnet.base.weights import Weights, load_weights, save_weights
 from icnet.data.batches import Batches, BatchOptions
 from icnet.data.sample import Dataset
 from icnet.data.survey import survey
-from icnet.evaluation.accuracy import evaluate
-from icnet.evaluation.reference import KerasNetwork
+from icnet.evaluation.accuracy import Network, evaluate
+from icnet.evaluation.reference import KerasNetwork, TorchNetwork
 from icnet.net.icnet import build
 from icnet.net.weights import as_stored, digest, get_weights, set_weights
 from icnet.training.average import WeightAverage
@@ -31,10 +34,15 @@ from icnet.training.log import CSV, TrainingLog
 from icnet.training.objective import objective
 from icnet.training.pruning import GradualPruning
 from icnet.training.recipe import Recipe, crop_stages, learning_rate
-from icnet.training.steps import Losses, optimizer_step
+from icnet.training.steps import Losses, on_torch_cpu, optimizer_step
+
+FIT_STEPS, FIT_IMAGES, FIT_RESERVE = (4, 12), 4, 0.03
+"""How `fit_minutes` measures: untimed and timed steps of every stage, images validated; and the share of the time left over."""
 
 CHECKPOINT = "checkpoint.safetensors"
 """Name of the file in a run's folder from which the run goes on."""
+RECIPE = "recipe.json"
+"""Name of the file in a run's folder with the recipe that the run began with."""
 BEST, LAST = "best.safetensors", "last.safetensors"
 """Names of the weight files in a run's folder: the best by strict mIoU, and those of the last validation of a run."""
 
@@ -74,6 +82,18 @@ def check_folder(folder: Path, *, resume: bool) -> None:
         raise UsageError(f"{folder} already holds a run: add --resume to go on with it, or choose another folder")
 
 
+def planned_epochs(folder: Path) -> int:
+    """The epochs of the run in `folder`.
+
+    Raises:
+        UsageError: its recipe is not there.
+    """
+    try:
+        return int(json.loads((folder / RECIPE).read_text())["epochs"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{folder / RECIPE} does not tell the epochs: give --epochs instead of --fit-minutes") from error
+
+
 class Trainer:
     """Trains one network in one folder.
 
@@ -84,7 +104,7 @@ class Trainer:
 
     def __init__(
         self,
-        spec: IcnetSpec,
+        spec: Spec,
         recipe: Recipe,
         train: Dataset,
         val: Dataset,
@@ -110,24 +130,82 @@ class Trainer:
         """
         if not len(train) or not len(val):
             raise UsageError("training and validation need at least one image each: check the dataset folder")
-        keras.utils.set_random_seed(recipe.seed)
-        self.spec, self.recipe, self.folder = spec, recipe, folder
+        with native_messages_dropped():  # it loads TensorFlow where that is installed
+            keras.utils.set_random_seed(recipe.seed)
+        self.spec, self.folder = spec, folder
         self.val, self._teacher = val, teacher
-        stages = crop_stages(recipe, len(train))
-        self.batches = Batches(train, BatchOptions(stages, spec.size_hw, recipe.augmentation, recipe.seed))
-        self.total_steps = sum(stage.batches for stage in stages)
+        self._plan(train, recipe)
         self._survey = survey(train)
-        crops_hw = [stage.crop_hw for stage in stages]
+        crops_hw = [stage.crop_hw for stage in self.batches.options.stages]
         self.objective = objective(spec, recipe, crops_hw, self._survey.counts, teacher=teacher)
         self.model = self.objective.network
         if initial is not None:
             set_weights(self.model, grow(initial, spec, seed=recipe.seed))
-        self._whole = build(spec)  # for validation: plain float32 layers, as users will run them
+        self._whole: keras.Model | None = None
         self.average = WeightAverage(self.objective.models[0].trainable_variables, recipe.ema_momentum)
-        self._stepper = optimizer_step(self.objective.models, self.average)
+        self._stepper = optimizer_step(self.objective, self.average)
         self._pruning = GradualPruning(self.model, recipe.pruning, self.total_steps) if recipe.pruning else None
         self.progress = Progress(history=_history(initial))
         self.checkpoint = folder / CHECKPOINT
+
+    def _plan(self, train: Dataset, recipe: Recipe) -> None:
+        """Lay out the steps of `recipe`."""
+        self.recipe, stages = recipe, crop_stages(recipe, len(train))
+        self.batches = Batches(train, BatchOptions(stages, self.spec.size_hw, recipe.augmentation, recipe.seed))
+        self.total_steps = sum(stage.batches for stage in stages)
+
+    def fit_minutes(self, minutes: float, *, validate_every: int) -> None:
+        """Change the number of epochs so that the run, its validations and the end of its schedule included, takes this long.
+
+        Some steps of every stage are timed, and a validation of a few images, which takes its own time; the variables are as
+        before afterwards.
+
+        Args:
+            minutes: of the whole run; reading the data and this measurement are not part of it.
+            validate_every: epochs between validations.
+
+        Raises:
+            UsageError: not even one epoch fits; the message says what would.
+        """
+        start = {name: np.array(keras.ops.convert_to_numpy(value)) for name, value in self._state().items()}
+        seconds, first = 0.0, 0
+        for stage in self.batches.options.stages:
+            seconds += stage.batches / self.recipe.epochs * self._step_seconds(first)  # in an epoch, on average
+            first += stage.batches
+        validation = self._validation_seconds()
+        self.sync()
+        for name, value in self._state().items():
+            value.assign(start[name])
+        epoch, reserve = seconds + validation / validate_every, 60 * (1 - FIT_RESERVE)
+        epochs = math.floor((reserve * minutes - validation) / epoch)
+        if epochs < 1:
+            least = math.ceil((epoch + validation) / reserve)
+            raise UsageError(f"an epoch does not fit into {minutes:g} minutes here: give {least} or smaller crops")
+        self._plan(self.batches.dataset, dataclasses.replace(self.recipe, epochs=epochs))
+        if self.recipe.pruning:
+            self._pruning = GradualPruning(self.model, self.recipe.pruning, self.total_steps)
+
+    def _step_seconds(self, first: int) -> float:
+        """Time of a step on batches from number `first` on, made as they are in a run."""
+        stream = self.batches.stream(first, self._stepper.place)
+        with closing(stream):
+            for count in (FIT_STEPS[0], FIT_STEPS[1]):  # the first ones compile and warm up
+                begin = time.monotonic()
+                for _ in range(count):
+                    images, counts = next(stream)
+                    self._stepper.run(1, images, counts, 0.0)
+                self._stepper.drain()
+                seconds = (time.monotonic() - begin) / count
+        return seconds
+
+    def _validation_seconds(self) -> float:
+        """Time of a validation, from a few of its images."""
+        self.sync()
+        network, few = self._network(as_stored(get_weights(self.model, self.spec))), min(FIT_IMAGES, len(self.val))
+        evaluate([self.val[0]], network)
+        begin = time.monotonic()
+        evaluate((self.val[index] for index in range(few)), network)
+        return (time.monotonic() - begin) / few * len(self.val)
 
     def _identity(self) -> dict[str, Any]:
         """What a checkpoint must agree on.
@@ -144,6 +222,7 @@ class Trainer:
     def _state(self) -> dict[str, keras.Variable]:
         """Every variable of the run by a name that is the same in the next process."""
         named = {f"model/{variable.path}": variable for variable in self.model.weights}
+        named |= {f"seed/{index}": variable for index, variable in enumerate(_seeds(self.model))}
         # Optimizer paths are not unique on every backend; their order is fixed.
         named |= {f"optimizer/{index}": variable for index, variable in enumerate(self.objective.optimizer.variables)}
         return named | {f"average/{index}": variable for index, variable in enumerate(self.average.values)}
@@ -178,6 +257,7 @@ class Trainer:
             if options.resume:
                 self._load_checkpoint()
             else:
+                write_bytes(self.folder / RECIPE, json.dumps(self.recipe.to_dict(), indent=1).encode())
                 self._save_checkpoint()  # a run that is killed early can be resumed too
             return self._run(options, on_step, on_epoch)
 
@@ -273,14 +353,14 @@ class Trainer:
         """Bring the Keras variables up to date."""
         self._stepper.sync()
 
-    def train_step(self, images: Any, labels: Any) -> Losses:
+    def train_step(self, images: Any, counts: Any) -> Losses:
         """Begin one optimizer step on a batch, learning rate, average and pruning included; returns the losses known by now.
 
         Raises:
             TrainingError: one of them is not finite.
         """
         rate = learning_rate(self.recipe, self.progress.step, self.total_steps)
-        told = self._stepper.run(self.progress.step + 1, images, [labels] * len(self.recipe.cascade), rate)
+        told = self._stepper.run(self.progress.step + 1, images, counts, rate)
         self.progress = dataclasses.replace(self.progress, step=self.progress.step + 1)
         if self._pruning is not None and self._pruning.due(self.progress.step):
             self.sync()
@@ -300,11 +380,18 @@ class Trainer:
         self.sync()
         with self.average.applied():
             weights = as_stored(get_weights(self.model, self.spec))
-        set_weights(self._whole, weights)
         samples = (self.val[index] for index in range(len(self.val)))
-        result = evaluate(samples, KerasNetwork(self._whole)).scores
+        result = evaluate(samples, self._network(weights)).scores
         self._save(weights, result, keep=keep)
         return result
+
+    def _network(self, weights: Weights) -> Network:
+        """For validation: plain float32, as users will run it."""
+        if on_torch_cpu(self.recipe.precision):
+            return TorchNetwork(weights)
+        self._whole = self._whole or build(self.spec)
+        set_weights(self._whole, weights)
+        return KerasNetwork(self._whole)
 
     def _save(self, weights: Weights, result: Scores, *, keep: bool) -> None:
         pruned = self._pruning is None or self._pruning.reached(self.progress.step)
@@ -321,6 +408,7 @@ class Trainer:
             "minutes": round(self.progress.seconds / 60, 1),
             "miou_strict": result.miou_strict,
             "miou_omz": result.miou_omz,
+            "answers_unlabeled": self.recipe.void == "class",
         }
         weights = dataclasses.replace(weights, about=about)
         compacted = self._pruning.compacted(weights) if self._pruning and pruned else None
@@ -328,6 +416,12 @@ class Trainer:
             if compacted is not None:  # first, because a resumed run takes the other one's score for both
                 save_weights(self.folder / f"compact-{name}", compacted)
             save_weights(self.folder / name, weights)
+
+
+def _seeds(model: keras.Model) -> list[keras.Variable]:
+    """States of the model's random number generators, which Keras does not count among its weights."""
+    weights = {id(variable) for variable in model.weights}
+    return [variable for variable in model.variables if id(variable) not in weights]
 
 
 def _history(initial: Weights | None) -> tuple[dict[str, Any], ...]:

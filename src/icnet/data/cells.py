@@ -1,0 +1,26 @@
+"""Labels as training sees them: how many pixels of each class a cell of the network's output covers."""
+
+import numpy as np
+
+from icnet.base.classes import NAMES
+from icnet.base.spec import OUTPUT_STRIDE as CELL
+
+
+def class_counts(labels: np.ndarray) -> np.ndarray:
+    """Count the pixels of each class in every 4x4 cell.
+
+    Cross-entropy against these counts is the mean cross-entropy over all pixels of the cell, so thin objects count although
+    the logits are small.
+
+    Args:
+        labels: (N, H, W) uint8 class indices; pixels above the last class, such as `OUTSIDE`, count nowhere. Multiples of 4.
+
+    Returns:
+        (N, H/4, W/4, 12) uint8.
+    """
+    images, height, width = labels.shape
+    rows, columns, classes = height // CELL, width // CELL, len(NAMES)
+    cells = np.arange(images * rows * columns, dtype=np.int32).reshape(images, rows, 1, columns, 1)
+    place = cells * (classes + 1) + np.minimum(labels, classes).reshape(images, rows, CELL, columns, CELL)
+    counts = np.bincount(place.ravel(), minlength=images * rows * columns * (classes + 1))
+    return counts.reshape(images, rows, columns, classes + 1)[..., :classes].astype(np.uint8)
