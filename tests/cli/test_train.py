@@ -48,6 +48,31 @@ def test_train_stop_and_resume(arguments, tmp_path, capsys):
     assert load_weights(tmp_path / "run" / "best.safetensors").about["recipe"]["crop_hw"] == [64, 96]
 
 
+def test_as_many_epochs_as_fit(arguments, tmp_path, capsys, monkeypatch):
+    from icnet.training.trainer import FIT_RESERVE, Trainer
+
+    without = arguments[: arguments.index("--epochs")] + ["--json"]
+    monkeypatch.setattr(Trainer, "_step_seconds", lambda self, first: 6.0)
+    monkeypatch.setattr(Trainer, "_validation_seconds", lambda self: 8.0)
+    # An epoch: two steps of 6 s and an eighth of a validation of 8 s.
+    minutes = str((3 * 13 + 8.5) / 60 / (1 - FIT_RESERVE))
+    assert run([*without, "--fit-minutes", minutes, "--max-minutes", "0"]) == 0
+    assert json.loads(capsys.readouterr().out)["total_steps"] == 6
+    assert run([*without, "--fit-minutes", minutes, "--resume"]) == 0
+    assert json.loads(capsys.readouterr().out)["finished"]
+    for extra in (["--epochs", "3"], ["--set", "epochs=3"]):
+        assert run([*without, "--fit-minutes", "5", *extra]) == 2
+        assert "give one of them" in capsys.readouterr().err
+    assert run([*without, "--fit-minutes", "inf"]) == 2
+    assert run([*without, "--fit-minutes", "0.2", "--out", str(tmp_path / "other")]) == 2
+    assert "an epoch does not fit into 0.2 minutes here: give 1 or" in capsys.readouterr().err
+
+
+def test_imagenet_is_for_the_lite_family(arguments, capsys):
+    assert run([*arguments, "--initial", "imagenet"]) == 2
+    assert "no ImageNet weights for tiny: choose icnet-lite" in capsys.readouterr().err
+
+
 def test_ctrl_c_stops_cleanly_and_saves(arguments, tmp_path, capsys, monkeypatch):
     from icnet.training.trainer import Trainer
 

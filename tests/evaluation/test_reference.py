@@ -54,3 +54,17 @@ def test_a_backend_that_is_not_installed(backend, cure):
     assert told.count("\n") == 1
     assert backend in told
     assert cure in told
+
+
+@pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="PyTorch is not installed")
+@pytest.mark.parametrize(("missing", "chosen"), [("", "torch"), ("torch", "tensorflow")])
+def test_training_takes_the_faster_backend_where_it_is(missing, chosen):
+    code = (
+        f"import os, sys; {missing!r} and sys.modules.update({{{missing!r}: None}})\n"
+        "from icnet.evaluation.reference import require_keras\n"
+        "require_keras('train', training=True)\n"
+        "import keras; print(os.environ['KERAS_BACKEND'], keras.backend.backend())"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"}
+    told = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True).stdout
+    assert told.split() == [chosen, chosen]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -38,7 +39,8 @@ def require_keras(extra: str, *, training: bool = False) -> None:
         UsageError: KERAS_BACKEND names no supported backend, or Keras or the backend cannot be imported.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up notes would bury our one-line messages
-    default = FASTEST_TO_TRAIN if training and find_spec(FASTEST_TO_TRAIN) else BACKENDS[0]
+    faster = training and find_spec(FASTEST_TO_TRAIN) and "keras" not in sys.modules  # which has its backend already
+    default = FASTEST_TO_TRAIN if faster else BACKENDS[0]
     asked = os.environ.get("KERAS_BACKEND")
     backend = os.environ["KERAS_BACKEND"] = asked or default
     if backend not in BACKENDS:
