@@ -51,7 +51,7 @@ def test_train_stop_and_resume(arguments, tmp_path, capsys):
 def test_as_many_epochs_as_fit(arguments, tmp_path, capsys, monkeypatch):
     from icnet.training.trainer import FIT_RESERVE, Trainer
 
-    without = arguments[: arguments.index("--epochs")] + ["--json"]
+    without = [*arguments[: arguments.index("--epochs")], "--json"]
     monkeypatch.setattr(Trainer, "_step_seconds", lambda self, first: 6.0)
     monkeypatch.setattr(Trainer, "_validation_seconds", lambda self: 8.0)
     # An epoch: two steps of 6 s and an eighth of a validation of 8 s.
