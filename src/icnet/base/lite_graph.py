@@ -1,6 +1,6 @@
 """The graph of `icnet-lite`, top to bottom: an EfficientNet-Lite trunk, pyramid pooling, and ICNet's cascade down to 1/4.
 
-Sizes in the comments are fractions of the size that the trunk sees; widths are those of EfficientNet-Lite0.
+Sizes in the comments are fractions of the size that the trunk sees; widths are those of `LiteSpec()`.
 """
 
 from typing import TypeVar

@@ -94,13 +94,13 @@ class TorchNetwork:
 
     output: Output = "logits"
 
-    def __init__(self, weights: Weights, size_hw: tuple[int, int] | None = None):
-        """Run `weights` at `size_hw` or the spec's own input size."""
+    def __init__(self, weights: Weights):
+        """Run `weights` at their own input size."""
         from icnet.net.torch_ops import TorchOps, to_torch
 
         self._spec = weights.spec
         self._ops = TorchOps({name: to_torch(name, array) for name, array in weights.tensors.items()})
-        self.size_hw = size_hw or weights.spec.size_hw
+        self.size_hw = weights.spec.size_hw
 
     def infer(self, data: np.ndarray) -> np.ndarray:
         """Run the network.
