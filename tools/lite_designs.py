@@ -85,6 +85,7 @@ def accuracy(args: argparse.Namespace) -> None:
     """Scores on val after a short training from ImageNet."""
     from icnet.data.splits import open_split
     from icnet.training.imagenet import imagenet_weights
+    from icnet.training.learner import Learner
     from icnet.training.recipe import RECIPES
     from icnet.training.trainer import RunOptions, Trainer
 
@@ -92,7 +93,7 @@ def accuracy(args: argparse.Namespace) -> None:
     for name in args.names or CANDIDATES:
         spec, crop_hw = CANDIDATES[name]
         recipe = dataclasses.replace(RECIPES[LITE_LARGE.name], epochs=args.epochs, crop_hw=crop_hw, final=None)
-        trainer = Trainer(spec, recipe, train, val, args.out / name.replace("/", "-"), initial=imagenet_weights(spec))
+        trainer = Trainer(Learner(spec, recipe, train, val, initial=imagenet_weights(spec)), args.out / name.replace("/", "-"))
         progress = trainer.run(RunOptions(validate_every=args.epochs))
         scores = trainer.validate()
         iou = ", ".join(f"{label} {100 * scores.iou[label]:.1f}" for label in ("SignSymbol", "Pedestrian", "Pole"))

@@ -95,6 +95,7 @@ def accuracy(args: argparse.Namespace) -> None:
     """Strict mIoU on val after a short training from the same weights; candidates that have a figure already are left out."""
     from icnet.base.registry import find_weights
     from icnet.data.splits import open_split
+    from icnet.training.learner import Learner
     from icnet.training.recipe import Recipe
     from icnet.training.trainer import RunOptions, Trainer
 
@@ -105,7 +106,7 @@ def accuracy(args: argparse.Namespace) -> None:
         if "miou_strict" in _noted(args.out).get(name, {}):
             continue
         folder = args.out / name.replace(" ", "-").replace(",", "")
-        trainer = Trainer(spec, recipe, train, val, folder, initial=fitted(start, spec))
+        trainer = Trainer(Learner(spec, recipe, train, val, initial=fitted(start, spec)), folder)
         result = trainer.run(RunOptions(validate_every=args.epochs))
         _note(args.out, name, miou_strict=result.best_miou, epochs=args.epochs, initial=args.initial)
         print(f"{name:34s} {100 * result.best_miou:.2f} %", flush=True)

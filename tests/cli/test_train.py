@@ -49,13 +49,13 @@ def test_train_stop_and_resume(arguments, tmp_path, capsys):
 
 
 def test_as_many_epochs_as_fit(arguments, tmp_path, capsys, monkeypatch):
-    from icnet.training.trainer import FIT_RESERVE, Trainer
+    from icnet.training import fit
 
     without = [*arguments[: arguments.index("--epochs")], "--json"]
-    monkeypatch.setattr(Trainer, "_step_seconds", lambda self, first: 6.0)
-    monkeypatch.setattr(Trainer, "_validation_seconds", lambda self: 8.0)
+    monkeypatch.setattr(fit, "step_seconds", lambda learner, first, batches: 6.0)
+    monkeypatch.setattr(fit, "validation_seconds", lambda learner: 8.0)
     # An epoch: two steps of 6 s and an eighth of a validation of 8 s.
-    minutes = str((3 * 13 + 8.5) / 60 / (1 - FIT_RESERVE))
+    minutes = str((3 * 13 + 8.5) / 60 / (1 - fit.RESERVE))
     assert run([*without, "--fit-minutes", minutes, "--max-minutes", "0"]) == 0
     assert json.loads(capsys.readouterr().out)["total_steps"] == 6
     assert run([*without, "--fit-minutes", minutes, "--resume"]) == 0

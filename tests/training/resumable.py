@@ -12,6 +12,7 @@ import numpy as np
 from icnet.training import trainer as room
 from icnet.training.clock import Clock
 from icnet.training.determinism import make_deterministic
+from icnet.training.learner import Learner
 from icnet.training.log import TrainingLog
 from icnet.training.recipe import Pruning, Recipe
 from icnet.training.trainer import BEST, CHECKPOINT, RunOptions, StepReport, Trainer
@@ -59,9 +60,9 @@ def run(folder: Path, *, recipe: Recipe = RECIPE, eager: bool = True, kill: Kill
         forget: one of `PARTS`.
     """
     make_deterministic()
-    trainer = Trainer(SPEC, recipe, Blocks(IMAGES), Blocks(1, seed=9), folder)
-    assert trainer.total_steps == STEPS
-    for model in trainer.objective.models:
+    trainer = Trainer(Learner(SPEC, recipe, Blocks(IMAGES), Blocks(1, seed=9)), folder)
+    assert trainer.learner.total_steps == STEPS
+    for model in trainer.learner.objective.models:
         model.run_eagerly = eager
     Clock.since_saved = lambda _: math.inf if trainer.progress.step % 3 == 0 else 0
     folder.mkdir(exist_ok=True)
@@ -115,7 +116,7 @@ def _die_at(stage: str, folder: Path, due: Callable[[], bool]) -> None:
 
 def _forget(part: str, trainer: Trainer) -> None:
     """Have `trainer` resume without one part of what was saved."""
-    load, stream = room.load_checkpoint, trainer.batches.stream
+    load, stream = room.load_checkpoint, trainer.learner.batches.stream
 
     def load_without(path, state, identity):
         fresh = {name: np.array(variable) for name, variable in state.items() if name.startswith(part)}
@@ -126,4 +127,4 @@ def _forget(part: str, trainer: Trainer) -> None:
 
     room.load_checkpoint = load_without
     if part == "data":
-        trainer.batches.stream = lambda start, *rest: stream(0, *rest)
+        trainer.learner.batches.stream = lambda start, *rest: stream(0, *rest)

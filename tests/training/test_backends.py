@@ -21,6 +21,7 @@ from icnet.base.weights import random_weights
 from icnet.net.icnet import build
 from icnet.net.weights import set_weights
 from icnet.training.recipe import Recipe
+from icnet.training.learner import Learner
 from icnet.training.trainer import RunOptions, Trainer
 
 weights, folder = random_weights(TINY, seed=2), Path(sys.argv[2])
@@ -32,7 +33,7 @@ recipe = Recipe(epochs=4, batch_size=2, crop_hw=(64, 96), warmup_steps=1)
 losses = []
 
 def trainer(folder=folder, recipe=recipe):
-    return Trainer(TINY, recipe, Blocks(4), Blocks(1, seed=9), folder, initial=weights)
+    return Trainer(Learner(TINY, recipe, Blocks(4), Blocks(1, seed=9), initial=weights), folder)
 
 # Stops early, validates, saves; a second trainer goes on from there.
 stopped = trainer().run(RunOptions(validate_every=1), on_step=lambda report: losses.append(report.loss) or report.step < 3)

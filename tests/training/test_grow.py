@@ -8,6 +8,7 @@ from icnet.base.weights import random_weights
 from icnet.net.icnet import build
 from icnet.net.weights import get_weights, set_weights
 from icnet.training.grow import NEW_SCALE, grow
+from icnet.training.learner import Learner
 from icnet.training.recipe import Recipe
 from icnet.training.trainer import Trainer
 
@@ -60,13 +61,13 @@ def test_new_channels_compute_but_are_not_read(narrow, wide, tiny):
 
 def test_new_channels_learn(narrow, wide, blocks, tmp_path):
     recipe = Recipe(epochs=2, batch_size=2, crop_hw=(64, 96), learning_rate=1e-3, warmup_steps=1)
-    trainer = Trainer(wide, recipe, blocks(4), blocks(1), tmp_path, initial=narrow)
-    trainer.objective.models[0].run_eagerly = True  # making a graph takes longer than three steps
+    trainer = Trainer(Learner(wide, recipe, blocks(4), blocks(1), initial=narrow), tmp_path)
+    trainer.learner.objective.models[0].run_eagerly = True  # making a graph takes longer than three steps
     for number in range(3):
-        trainer.train_step(*trainer.batches.batch(number))
-    trainer.drain()
-    trainer.sync()
-    tensors = get_weights(trainer.model, wide).tensors
+        trainer.train_step(*trainer.learner.batches.batch(number))
+    trainer.learner.drain()
+    trainer.learner.sync()
+    tensors = get_weights(trainer.learner.model, wide).tensors
     for name in ("stem3", "stage2_1_shortcut", "stage3_1_reduce", "pyramid_reduce", "fusion2_high", "classifier"):
         old_in, old_out = narrow.tensors[f"{name}/kernel"].shape[2:]
         read = tensors[f"{name}/kernel"][:, :, old_in:, :old_out]

@@ -8,6 +8,7 @@ import pytest
 
 from icnet.base.errors import UsageError
 from icnet.base.weights import load_weights
+from icnet.training.learner import Learner
 from icnet.training.recipe import Recipe
 from icnet.training.trainer import RunOptions, Trainer
 from tiny_network import TINY_LITE, Blocks
@@ -16,8 +17,8 @@ RECIPE = Recipe(epochs=2, batch_size=2, crop_hw=(64, 96), warmup_steps=1, trunk_
 
 
 def _trainer(folder, recipe=RECIPE) -> Trainer:
-    trainer = Trainer(TINY_LITE, recipe, Blocks(4), Blocks(1, seed=9), folder)
-    for model in trainer.objective.models:
+    trainer = Trainer(Learner(TINY_LITE, recipe, Blocks(4), Blocks(1, seed=9)), folder)
+    for model in trainer.learner.objective.models:
         model.run_eagerly = True
     return trainer
 
@@ -26,11 +27,11 @@ def test_a_trunk_with_rate_zero_stays_as_it_is(tmp_path):
     trainer = _trainer(tmp_path)
 
     def values() -> dict[str, np.ndarray]:
-        variables = trainer.model.trainable_variables
+        variables = trainer.learner.model.trainable_variables
         return {variable.path: np.array(keras.ops.convert_to_numpy(variable)) for variable in variables}
 
     before = values()
-    trainer.train_step(*trainer.batches.batch(0))
+    trainer.train_step(*trainer.learner.batches.batch(0))
     changed = {path.split("/")[0] for path, value in values().items() if not np.array_equal(value, before[path])}
     assert changed
     assert not any(path.startswith(("stem", "block")) for path in changed)

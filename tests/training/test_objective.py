@@ -9,6 +9,7 @@ import pytest
 from icnet.base.weights import load_weights, random_weights
 from icnet.net.icnet import build
 from icnet.net.weights import get_weights, set_weights
+from icnet.training.learner import Learner
 from icnet.training.recipe import Distillation, FinalStage, Recipe
 from icnet.training.trainer import RunOptions, Trainer
 
@@ -20,8 +21,8 @@ STAGED = dataclasses.replace(RECIPE, epochs=3, batch_size=4, final=FinalStage(sh
 @pytest.fixture
 def make(tiny, blocks, tmp_path):
     def _make(folder="run", *, recipe=RECIPE, teacher=None, spec=tiny):
-        trainer = Trainer(spec, recipe, blocks(4), blocks(1, seed=9), tmp_path / folder, teacher=teacher)
-        for model in trainer.objective.models:
+        trainer = Trainer(Learner(spec, recipe, blocks(4), blocks(1, seed=9), teacher=teacher), tmp_path / folder)
+        for model in trainer.learner.objective.models:
             model.run_eagerly = True
         return trainer
 
@@ -35,59 +36,62 @@ def teacher(tiny):
 
 
 def _values(trainer) -> dict[str, np.ndarray]:
-    trainer.sync()
-    return {name: np.array(keras.ops.convert_to_numpy(value)) for name, value in trainer._state().items()}
+    trainer.learner.sync()
+    return {name: np.array(keras.ops.convert_to_numpy(value)) for name, value in trainer.learner.state().items()}
 
 
 def test_the_teacher_answers_as_in_inference_and_stays_as_it_is(make, teacher):
     trainer = make(recipe=DISTILLED, teacher=teacher)
-    (model,) = trainer.objective.models
+    (model,) = trainer.learner.objective.models
     frozen = model.get_layer("teacher").model
     before = [np.array(keras.ops.convert_to_numpy(variable)) for variable in frozen.weights]
-    images, labels = trainer.batches.batch(0)
+    images, labels = trainer.learner.batches.batch(0)
     plain = build(teacher.spec, (64, 96))
     set_weights(plain, teacher)
     expected = plain.predict_on_batch(images)
     taught = np.asarray(keras.ops.convert_to_numpy(model(keras.ops.convert_to_tensor(images, "float32"), training=True)[0]))
     np.testing.assert_allclose(taught[..., 12:], expected, atol=1e-4)
     trainer.train_step(images, labels)
-    trainer.drain()
-    trainer.sync()
+    trainer.learner.drain()
+    trainer.learner.sync()
     for variable, value in zip(frozen.weights, before, strict=True):
         np.testing.assert_array_equal(np.asarray(keras.ops.convert_to_numpy(variable)), value)
 
 
 def test_the_teacher_is_no_part_of_what_is_learnt_averaged_or_saved(make, teacher, tiny):
     alone, taught = make("alone"), make("taught", recipe=DISTILLED, teacher=teacher)
-    assert taught._state().keys() == alone._state().keys()
-    assert len(taught.average.values) == len(alone.average.values)
-    assert get_weights(taught.model, tiny).tensors.keys() == get_weights(alone.model, tiny).tensors.keys()
-    assert taught._identity()["teacher"] != make("other", recipe=DISTILLED, teacher=random_weights(tiny))._identity()["teacher"]
+    assert taught.learner.state().keys() == alone.learner.state().keys()
+    assert len(taught.learner.average.values) == len(alone.learner.average.values)
+    assert get_weights(taught.learner.model, tiny).tensors.keys() == get_weights(alone.learner.model, tiny).tensors.keys()
+    assert (
+        taught.learner.identity()["teacher"]
+        != make("other", recipe=DISTILLED, teacher=random_weights(tiny)).learner.identity()["teacher"]
+    )
 
 
 def test_the_student_comes_closer_to_the_teacher(make, teacher):
     recipe = dataclasses.replace(DISTILLED, cascade=(1.0, 0.0, 0.0), jaccard=0.0, epochs=20)
     trainer = make(recipe=recipe, teacher=teacher)
-    images, labels = trainer.batches.batch(0)
+    images, labels = trainer.learner.batches.batch(0)
     labels = np.full_like(labels, 11)  # only the teacher has something to say
     losses = [loss for _ in range(12) for _, loss in trainer.train_step(images, labels)]
-    losses += [loss for _, loss in trainer.drain()]
+    losses += [loss for _, loss in trainer.learner.drain()]
     assert losses[-1] < 0.7 * losses[0]
 
 
 def test_a_run_in_stages_changes_its_crops_and_can_be_resumed_in_the_last(make):
     whole = make("whole", recipe=STAGED)
     shapes, losses = {}, []
-    batch = whole.batches.batch
+    batch = whole.learner.batches.batch
 
     def seen(number):
         shapes[number] = batch(number)[0].shape[:3]
         return batch(number)
 
-    whole.batches.batch = seen
+    whole.learner.batches.batch = seen
     whole.run(RunOptions(validate_every=9), on_step=lambda report: losses.append(report.loss) or True)
     assert [shapes[number] for number in range(4)] == [(4, 64, 96)] * 2 + [(2, 96, 128)] * 2
-    assert whole.total_steps == len(losses) == 4
+    assert whole.learner.total_steps == len(losses) == 4
     make("part", recipe=STAGED).run(RunOptions(validate_every=9), on_step=lambda report: report.step < 3)
     again, rest = [], make("part", recipe=STAGED)
     rest.run(RunOptions(resume=True, validate_every=9), on_step=lambda report: again.append(report.loss) or True)
@@ -97,10 +101,10 @@ def test_a_run_in_stages_changes_its_crops_and_can_be_resumed_in_the_last(make):
 def test_the_second_stage_goes_on_with_the_same_variables(make):
     trainer = make(recipe=STAGED)
     for number in range(2):
-        trainer.train_step(*trainer.batches.batch(number))
+        trainer.train_step(*trainer.learner.batches.batch(number))
     before = _values(trainer)
-    trainer.train_step(*trainer.batches.batch(2))
-    trainer.drain()
+    trainer.train_step(*trainer.learner.batches.batch(2))
+    trainer.learner.drain()
     after = _values(trainer)
     assert int(after["optimizer/0"]) == int(before["optimizer/0"]) + 1 == 3  # iterations
     changed = [name for name in before if name.startswith("model/") and not np.array_equal(before[name], after[name])]
@@ -109,25 +113,25 @@ def test_the_second_stage_goes_on_with_the_same_variables(make):
 
 def test_bfloat16_keeps_weights_and_outputs_in_float32(make, tiny):
     trainer = make(recipe=dataclasses.replace(RECIPE, precision="bfloat16"))
-    assert {str(variable.dtype) for variable in trainer.model.weights} == {"float32"}
-    assert {output.dtype for output in trainer.model.outputs} == {"float32"}
-    computed = {layer.name: layer.compute_dtype for layer in trainer.model.layers}
+    assert {str(variable.dtype) for variable in trainer.learner.model.weights} == {"float32"}
+    assert {output.dtype for output in trainer.learner.model.outputs} == {"float32"}
+    computed = {layer.name: layer.compute_dtype for layer in trainer.learner.model.layers}
     assert computed["stem2"] == computed["stem2_norm"] == "bfloat16"
     assert computed["classifier"] == "float32"
     exact = build(tiny, (64, 96))
-    set_weights(exact, get_weights(trainer.model, tiny))
-    images = trainer.batches.batch(0)[0]
-    near, far = (np.asarray(model.predict_on_batch(images)[0]) for model in (trainer.model, exact))
+    set_weights(exact, get_weights(trainer.learner.model, tiny))
+    images = trainer.learner.batches.batch(0)[0]
+    near, far = (np.asarray(model.predict_on_batch(images)[0]) for model in (trainer.learner.model, exact))
     assert 0 < np.abs(near[0] - far).max() < 0.1 * np.abs(far).max()
 
 
 def test_what_is_saved_is_what_was_scored(make, tiny):
     trainer = make()
     for number in range(4):
-        trainer.train_step(*trainer.batches.batch(number))
+        trainer.train_step(*trainer.learner.batches.batch(number))
     scored = []
-    network = trainer._network
-    trainer._network = lambda weights: scored.append(network(weights)) or scored[0]
+    network = trainer.learner._network
+    trainer.learner._network = lambda weights: scored.append(network(weights)) or scored[0]
     trainer.validate()
     stored = load_weights(trainer.folder / "best.safetensors")
     scored = get_weights(scored[0]._model, tiny).tensors

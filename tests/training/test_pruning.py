@@ -9,6 +9,7 @@ from icnet.base.network import convolutions
 from icnet.base.weights import expected_shapes, load_weights
 from icnet.net.icnet import build
 from icnet.net.weights import set_weights
+from icnet.training.learner import Learner
 from icnet.training.recipe import Pruning, Recipe
 from icnet.training.trainer import RunOptions, Trainer
 
@@ -19,8 +20,8 @@ WEIGHTS = dataclasses.replace(RECIPE, pruning=Pruning(0.6, begin=0.25, end=0.75,
 @pytest.fixture
 def make(tiny, blocks, tmp_path):
     def _make(folder="run", *, recipe=WEIGHTS):
-        trainer = Trainer(tiny, recipe, blocks(4), blocks(1, seed=9), tmp_path / folder)
-        for model in trainer.objective.models:
+        trainer = Trainer(Learner(tiny, recipe, blocks(4), blocks(1, seed=9)), tmp_path / folder)
+        for model in trainer.learner.objective.models:
             model.run_eagerly = True
         return trainer
 
@@ -37,7 +38,7 @@ def test_zeros_grow_by_the_schedule_to_the_exact_number(make):
     trainer = make()
     zeros = []
     trainer.run(RunOptions(validate_every=9), on_step=lambda report: zeros.append(_count(trainer)) or True)
-    total = sum(conv.kernel_weights for conv in convolutions(trainer.spec))
+    total = sum(conv.kernel_weights for conv in convolutions(trainer.learner.spec))
     # From step 2 to 6 of 8: 0.6 * (1 - (1 - k / 4) ** 3), one step late as the report of a step precedes its pruning.
     expected = [round(total * 0.6 * (1 - max(0, min(1, (6 - step) / 4)) ** 3)) for step in range(1, 9)]
     assert zeros == pytest.approx(expected, abs=1)
@@ -49,8 +50,8 @@ def test_zeros_grow_by_the_schedule_to_the_exact_number(make):
 
 
 def _count(trainer) -> int:
-    trainer.sync()
-    layers = (trainer.model.get_layer(conv.name) for conv in convolutions(trainer.spec))
+    trainer.learner.sync()
+    layers = (trainer.learner.model.get_layer(conv.name) for conv in convolutions(trainer.learner.spec))
     return sum(int((np.asarray(layer.kernel_mask) == 0).sum()) for layer in layers)
 
 

@@ -17,6 +17,7 @@ from safetensors import safe_open
 
 from icnet.base.errors import UsageError
 from icnet.base.files import sole_writer
+from icnet.training.learner import Learner
 from icnet.training.trainer import Trainer
 from tiny_network import Blocks
 
@@ -155,7 +156,7 @@ def test_every_stage_and_eight_steps_are_drawn():
 
 
 def test_two_runs_in_one_folder_at_once_are_refused(tmp_path):
-    trainer = Trainer(resumable.SPEC, resumable.RECIPE, Blocks(2), Blocks(1), tmp_path)
+    trainer = Trainer(Learner(resumable.SPEC, resumable.RECIPE, Blocks(2), Blocks(1)), tmp_path)
     with sole_writer(tmp_path, ()), pytest.raises(UsageError, match="another process is at work"):
         trainer.run()
     assert list(tmp_path.iterdir()) == []

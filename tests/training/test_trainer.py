@@ -1,15 +1,18 @@
 import csv
 import dataclasses
 
+import keras
 import numpy as np
 import pytest
 
 from icnet.base.errors import ModelError, TrainingError, UsageError
 from icnet.base.weights import load_weights, random_weights
 from icnet.net.weights import get_weights
+from icnet.training import fit
 from icnet.training.checkpoint import load_checkpoint
-from icnet.training.recipe import Recipe
-from icnet.training.trainer import FIT_RESERVE, RunOptions, Trainer, planned_epochs
+from icnet.training.learner import Learner
+from icnet.training.recipe import FinalStage, Recipe
+from icnet.training.trainer import RunOptions, Trainer, planned_epochs
 
 RECIPE = Recipe(epochs=4, batch_size=2, crop_hw=(64, 96), learning_rate=1e-2, warmup_steps=4, ema_momentum=0.9)
 
@@ -17,7 +20,7 @@ RECIPE = Recipe(epochs=4, batch_size=2, crop_hw=(64, 96), learning_rate=1e-2, wa
 @pytest.fixture
 def make(tiny, blocks, tmp_path):
     def _make(folder="run", *, recipe=RECIPE, train=None, val=None, initial=None):
-        return Trainer(tiny, recipe, train or blocks(8), val or blocks(2, seed=9), tmp_path / folder, initial=initial)
+        return Trainer(Learner(tiny, recipe, train or blocks(8), val or blocks(2, seed=9), initial=initial), tmp_path / folder)
 
     return _make
 
@@ -31,7 +34,7 @@ def test_it_learns_and_writes_what_it_says(make, tiny):
     trainer = make(recipe=dataclasses.replace(RECIPE, epochs=30))
     losses = []
     progress = trainer.run(RunOptions(validate_every=10), on_step=lambda report: losses.append(report.loss) or True)
-    assert progress.step == trainer.total_steps == len(losses) == 120
+    assert progress.step == trainer.learner.total_steps == len(losses) == 120
     assert np.mean(losses[-8:]) < 0.5 * np.mean(losses[:8])
     rows = _rows(trainer.folder)
     assert len(rows) == 30
@@ -51,7 +54,7 @@ def test_training_never_reads_val_and_validation_never_reads_train(make, blocks)
     trainer = make(train=train, val=val)
     val.read.clear()
     for number in range(4):
-        trainer.train_step(*trainer.batches.batch(number))
+        trainer.train_step(*trainer.learner.batches.batch(number))
     assert not val.read
     train.read.clear()
     trainer.validate()
@@ -64,9 +67,9 @@ def test_a_stopped_and_resumed_run_goes_on_where_it_was(make):
     part.run(RunOptions(validate_every=3), on_step=lambda report: report.step < 7)
     assert part.progress.step == 7
     rest = make("part")
-    rest.progress = load_checkpoint(rest.checkpoint, rest._state(), rest._identity())
+    rest.progress = load_checkpoint(rest.checkpoint, rest.learner.state(), rest.learner.identity())
     assert rest.progress == part.progress
-    saved, loaded = part._state(), rest._state()
+    saved, loaded = part.learner.state(), rest.learner.state()
     assert saved.keys() == loaded.keys()
     for name in saved:
         np.testing.assert_array_equal(np.asarray(loaded[name]), np.asarray(saved[name]), err_msg=name)
@@ -88,7 +91,10 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(make):
     make().run(on_step=lambda report: report.step < 2)
     trainer = make()
     before = trainer.checkpoint.read_bytes()
-    trainer.batches.batch = lambda number: (np.full((2, 64, 96, 3), np.nan, np.float32), np.full((2, 16, 24, 12), 1, np.uint8))
+    trainer.learner.batches.batch = lambda number: (
+        np.full((2, 64, 96, 3), np.nan, np.float32),
+        np.full((2, 16, 24, 12), 1, np.uint8),
+    )
     with pytest.raises(TrainingError, match="loss became nan at step 3"):
         trainer.run(RunOptions(resume=True))
     assert trainer.checkpoint.read_bytes() == before
@@ -134,16 +140,18 @@ def test_a_damaged_checkpoint_is_one_line(make):
 def test_initial_weights_are_used(make, tiny):
     initial = random_weights(tiny, seed=4)
     trainer = make(initial=initial)
-    np.testing.assert_array_equal(get_weights(trainer.model, tiny).tensors["stem1/kernel"], initial.tensors["stem1/kernel"])
+    np.testing.assert_array_equal(
+        get_weights(trainer.learner.model, tiny).tensors["stem1/kernel"], initial.tensors["stem1/kernel"]
+    )
 
 
 def test_validation_scores_the_average_and_leaves_the_weights(make, tiny):
     trainer = make()
-    before = get_weights(trainer.model, tiny).tensors["classifier/kernel"]
-    for average in trainer.average.values:
+    before = get_weights(trainer.learner.model, tiny).tensors["classifier/kernel"]
+    for average in trainer.learner.average.values:
         average.assign(np.zeros(average.shape))
     trainer.validate()
-    np.testing.assert_array_equal(get_weights(trainer.model, tiny).tensors["classifier/kernel"], before)
+    np.testing.assert_array_equal(get_weights(trainer.learner.model, tiny).tensors["classifier/kernel"], before)
     saved = load_weights(trainer.folder / "best.safetensors").tensors["classifier/kernel"]
     assert not saved.any()
 
@@ -162,19 +170,42 @@ def test_weights_tell_how_they_came_about(make, tiny):
 
 
 def test_a_run_that_fits_the_minutes_is_the_run_of_its_epochs(make, monkeypatch):
-    monkeypatch.setattr(
-        Trainer, "_step_seconds", lambda self, first: self._stepper.run(1, *self.batches.batch(first), 0.1) and 6.0
-    )
-    monkeypatch.setattr(Trainer, "_validation_seconds", lambda self: 60.0)
+    steps = lambda learner, first, batches: learner.step(1, *learner.batches.batch(first), rate=0.1) and 6.0  # noqa: E731
+    monkeypatch.setattr(fit, "step_seconds", steps)
+    monkeypatch.setattr(fit, "validation_seconds", lambda learner: learner.averaged() and 60.0)
     trainer = make("fitted")
-    before = {name: np.array(value) for name, value in trainer._state().items()}
+    learner = trainer.learner
+    before = {name: np.array(value) for name, value in learner.state().items()}
     # An epoch of eight images is four steps of 6 s and a quarter of a validation of 60 s; one more at the end.
-    trainer.fit_minutes(5.05 / (1 - FIT_RESERVE), validate_every=4)
-    assert trainer.recipe.epochs == (5.05 * 60 - 60) // (4 * 6 + 60 / 4) == 6
-    assert trainer.total_steps == 24
-    after = trainer._state()
+    epochs = fit.epochs_that_fit(learner, 5.05 / (1 - fit.RESERVE), validate_every=4)
+    assert epochs == (5.05 * 60 - 60) // (4 * 6 + 60 / 4) == 6
+    learner.plan(dataclasses.replace(RECIPE, epochs=epochs))
+    assert learner.total_steps == 24
+    after = learner.state()
     assert all(np.array_equal(before[name], np.array(after[name])) for name in before)
     trainer.run()
     assert planned_epochs(trainer.folder) == 6
     with pytest.raises(UsageError, match="give 2 or smaller crops"):
-        make("other").fit_minutes(1, validate_every=4)
+        fit.epochs_that_fit(make("other").learner, 1, validate_every=4)
+
+
+def test_the_times_that_a_fit_rests_on_are_of_the_stage_itself(make, monkeypatch):
+    learner = make(recipe=dataclasses.replace(RECIPE, final=FinalStage(share=0.5, crop_hw=(96, 128), batch_size=2))).learner
+    first, last = learner.batches.options.stages
+    for model in learner.objective.models:
+        model.run_eagerly = True
+    seen, step = [], learner.step
+    monkeypatch.setattr(
+        learner, "step", lambda number, images, *rest, **given: seen.append(images.shape) or step(number, images, *rest, **given)
+    )
+    assert fit.step_seconds(learner, 0, first.batches) > 0
+    assert seen == [(2, 64, 96, 3)] * first.batches
+    assert fit.step_seconds(learner, first.batches, last.batches) > 0
+    assert set(seen[first.batches :]) == {(2, 96, 128, 3)}
+    assert fit.validation_seconds(learner) > 0
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow alone has the fault")
+def test_tensorflow_is_not_given_what_it_crashes_on(make):
+    with pytest.raises(UsageError, match="use two or more"):
+        make(recipe=dataclasses.replace(RECIPE, final=FinalStage(share=0.5, crop_hw=(96, 128), batch_size=1)))

@@ -110,6 +110,8 @@ def train(
     from icnet.base.registry import find_weights
     from icnet.data.splits import STREET, open_split
     from icnet.training.determinism import make_deterministic
+    from icnet.training.fit import epochs_that_fit
+    from icnet.training.learner import Learner
     from icnet.training.trainer import RunOptions, Trainer, check_folder, planned_epochs
 
     if deterministic:
@@ -121,17 +123,17 @@ def train(
     say(f"reading {len(train_set)} images of {data}" + (", painting each scene first: about a minute" if data == STREET else ""))
     if fit_minutes is not None and resume:
         recipe = replace(recipe, epochs=planned_epochs(out))
-    trainer = Trainer(spec, recipe, train_set, val_set, out, initial=start, teacher=master)
+    learner = Learner(spec, recipe, train_set, val_set, initial=start, teacher=master)
     options = RunOptions(**_present({"max_minutes": max_minutes, "resume": resume, "validate_every": validate_every}))
     if fit_minutes is not None and not resume:
         say("timing some steps")
-        trainer.fit_minutes(fit_minutes, validate_every=options.validate_every)
-        recipe = trainer.recipe
-    plan = f"{recipe.epochs} epochs, {trainer.total_steps} steps of {recipe.batch_size} crops"
+        recipe = replace(recipe, epochs=epochs_that_fit(learner, fit_minutes, validate_every=options.validate_every))
+        learner.plan(recipe)
+    plan = f"{recipe.epochs} epochs, {learner.total_steps} steps of {recipe.batch_size} crops"
     if recipe.final:
         plan += f", at the end of {recipe.final.batch_size} larger ones"
     say(f"training {spec.name}: {plan}; validating on {len(val_set)} images")
-    _finish(_run(trainer, options), trainer.total_steps, out, as_json=as_json)
+    _finish(_run(Trainer(learner, out), options), learner.total_steps, out, as_json=as_json)
 
 
 def _start(spec: "Spec", recipe: "Recipe") -> "Weights":
@@ -179,7 +181,7 @@ def _run(trainer: "Trainer", options: "RunOptions") -> "Progress":
     stop = threading.Event()
     stopping: list[bool] = []  # said so
     with progress() as bars, interrupt_sets(stop):
-        bar = bars.add_task("training", total=trainer.total_steps)
+        bar = bars.add_task("training", total=trainer.learner.total_steps)
 
         def on_step(report: "StepReport") -> bool:
             bars.update(bar, completed=report.step, description=f"loss {report.loss:.3f}")

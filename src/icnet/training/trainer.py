@@ -1,8 +1,7 @@
-"""The training loop: steps, moving average, validation, checkpoints, budget."""
+"""A training run in its folder: the loop, validation, checkpoints, log and budget."""
 
 import dataclasses
 import json
-import math
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -10,34 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 
-from icnet.base.errors import ModelError, TrainingError, UsageError
+from icnet.base.errors import ModelError, UsageError
 from icnet.base.files import sole_writer, write_bytes
 from icnet.base.metrics import Scores
-from icnet.base.spec import Spec
-from icnet.base.stderr import native_messages_dropped
 from icnet.base.weights import Weights, load_weights, save_weights
-from icnet.data.batches import Batches, BatchOptions
-from icnet.data.sample import Dataset
-from icnet.data.survey import survey
-from icnet.evaluation.accuracy import Network, evaluate
-from icnet.evaluation.reference import KerasNetwork, TorchNetwork
-from icnet.net.icnet import build
-from icnet.net.weights import as_stored, digest, get_weights, set_weights
-from icnet.training.average import WeightAverage
 from icnet.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from icnet.training.clock import Clock
-from icnet.training.grow import grow
+from icnet.training.learner import Learner
 from icnet.training.log import CSV, TrainingLog
-from icnet.training.objective import objective
-from icnet.training.pruning import GradualPruning
-from icnet.training.recipe import Recipe, crop_stages, learning_rate
-from icnet.training.steps import Losses, on_torch_cpu, optimizer_step
-
-FIT_STEPS, FIT_IMAGES, FIT_RESERVE = (4, 12), 4, 0.03
-"""How `fit_minutes` measures: untimed and timed steps of every stage, images validated; and the share of the time left over."""
+from icnet.training.steps import Losses
 
 CHECKPOINT = "checkpoint.safetensors"
 """Name of the file in a run's folder from which the run goes on."""
@@ -68,6 +50,12 @@ class StepReport:
     step: int
     total_steps: int
     loss: float
+
+
+OnStep = Callable[[StepReport], bool]
+"""Called after every step; if it returns False the run stops cleanly, as at the end of the budget."""
+OnEpoch = Callable[[dict[str, float]], None]
+"""Called with what the log got, at the end of every epoch and of the run."""
 
 
 def check_folder(folder: Path, *, resume: bool) -> None:
@@ -102,147 +90,29 @@ class Trainer:
     whole channels, `compact-best.safetensors` and `compact-last.safetensors` hold the same networks without them.
     """
 
-    def __init__(
-        self,
-        spec: Spec,
-        recipe: Recipe,
-        train: Dataset,
-        val: Dataset,
-        folder: Path,
-        *,
-        initial: Weights | None = None,
-        teacher: Weights | None = None,
-    ):
-        """Build the network.
-
-        Args:
-            spec: the network.
-            recipe: how to train it.
-            train: images to learn from.
-            val: images to score, never to learn from.
-            folder: of the run.
-            initial: what `recipe.initial` names: weights to start from, of this network or a narrower one.
-            teacher: what `recipe.distillation.teacher` names.
-
-        Raises:
-            UsageError: the crop does not fit the strides, or a dataset is empty.
-            ModelError: the initial weights belong to another network.
-        """
-        if not len(train) or not len(val):
-            raise UsageError("training and validation need at least one image each: check the dataset folder")
-        with native_messages_dropped():  # it loads TensorFlow where that is installed
-            keras.utils.set_random_seed(recipe.seed)
-        self.spec, self.folder = spec, folder
-        self.val, self._teacher = val, teacher
-        self._plan(train, recipe)
-        self._survey = survey(train)
-        crops_hw = [stage.crop_hw for stage in self.batches.options.stages]
-        self.objective = objective(spec, recipe, crops_hw, self._survey.counts, teacher=teacher)
-        self.model = self.objective.network
-        if initial is not None:
-            set_weights(self.model, grow(initial, spec, seed=recipe.seed))
-        self._whole: keras.Model | None = None
-        self.average = WeightAverage(self.objective.models[0].trainable_variables, recipe.ema_momentum)
-        self._stepper = optimizer_step(self.objective, self.average)
-        self._pruning = GradualPruning(self.model, recipe.pruning, self.total_steps) if recipe.pruning else None
-        self.progress = Progress(history=_history(initial))
+    def __init__(self, learner: Learner, folder: Path):
+        """Have `learner` trained in `folder`."""
+        self.learner, self.folder = learner, folder
+        self.progress = Progress(history=_history(learner.initial))
         self.checkpoint = folder / CHECKPOINT
 
-    def _plan(self, train: Dataset, recipe: Recipe) -> None:
-        """Lay out the steps of `recipe`."""
-        self.recipe, stages = recipe, crop_stages(recipe, len(train))
-        self.batches = Batches(train, BatchOptions(stages, self.spec.size_hw, recipe.augmentation, recipe.seed))
-        self.total_steps = sum(stage.batches for stage in stages)
-
-    def fit_minutes(self, minutes: float, *, validate_every: int) -> None:
-        """Change the number of epochs so that the run, its validations and the end of its schedule included, takes this long.
-
-        Some steps of every stage are timed, and a validation of a few images, which takes its own time; the variables are as
-        before afterwards.
-
-        Args:
-            minutes: of the whole run; reading the data and this measurement are not part of it.
-            validate_every: epochs between validations.
-
-        Raises:
-            UsageError: not even one epoch fits; the message says what would.
-        """
-        start = {name: np.array(keras.ops.convert_to_numpy(value)) for name, value in self._state().items()}
-        seconds, first = 0.0, 0
-        for stage in self.batches.options.stages:
-            seconds += stage.batches / self.recipe.epochs * self._step_seconds(first)  # in an epoch, on average
-            first += stage.batches
-        validation = self._validation_seconds()
-        self.sync()
-        for name, value in self._state().items():
-            value.assign(start[name])
-        epoch, reserve = seconds + validation / validate_every, 60 * (1 - FIT_RESERVE)
-        epochs = math.floor((reserve * minutes - validation) / epoch)
-        if epochs < 1:
-            least = math.ceil((epoch + validation) / reserve)
-            raise UsageError(f"an epoch does not fit into {minutes:g} minutes here: give {least} or smaller crops")
-        self._plan(self.batches.dataset, dataclasses.replace(self.recipe, epochs=epochs))
-        if self.recipe.pruning:
-            self._pruning = GradualPruning(self.model, self.recipe.pruning, self.total_steps)
-
-    def _step_seconds(self, first: int) -> float:
-        """Time of a step on batches from number `first` on, made as they are in a run."""
-        stream = self.batches.stream(first, self._stepper.place)
-        with closing(stream):
-            for count in (FIT_STEPS[0], FIT_STEPS[1]):  # the first ones compile and warm up
-                begin = time.monotonic()
-                for _ in range(count):
-                    images, counts = next(stream)
-                    self._stepper.run(1, images, counts, 0.0)
-                self._stepper.drain()
-                seconds = (time.monotonic() - begin) / count
-        return seconds
-
-    def _validation_seconds(self) -> float:
-        """Time of a validation, from a few of its images."""
-        self.sync()
-        network, few = self._network(as_stored(get_weights(self.model, self.spec))), min(FIT_IMAGES, len(self.val))
-        evaluate([self.val[0]], network)
-        begin = time.monotonic()
-        evaluate((self.val[index] for index in range(few)), network)
-        return (time.monotonic() - begin) / few * len(self.val)
-
-    def _identity(self) -> dict[str, Any]:
-        """What a checkpoint must agree on.
-
-        The number of epochs may change, the learning rate then follows the new one; but not where it also decides when the
-        crops change or what is pruned by now.
-        """
-        recipe = self.recipe.to_dict()
-        if not (self.recipe.final or self.recipe.pruning):
-            del recipe["epochs"]
-        teacher = {"teacher": digest(self._teacher)} if self._teacher else {}
-        return {"network": self.spec.to_dict(), "recipe": recipe, "training data": self._survey.digest, **teacher}
-
-    def _state(self) -> dict[str, keras.Variable]:
-        """Every variable of the run by a name that is the same in the next process."""
-        named = {f"model/{variable.path}": variable for variable in self.model.weights}
-        named |= {f"seed/{index}": variable for index, variable in enumerate(_seeds(self.model))}
-        # Optimizer paths are not unique on every backend; their order is fixed.
-        named |= {f"optimizer/{index}": variable for index, variable in enumerate(self.objective.optimizer.variables)}
-        return named | {f"average/{index}": variable for index, variable in enumerate(self.average.values)}
+    @property
+    def finished(self) -> bool:
+        """Whether the last step of the recipe is done."""
+        return self.progress.step >= self.learner.total_steps
 
     def run(
-        self,
-        options: RunOptions | None = None,
-        *,
-        on_step: Callable[[StepReport], bool] = lambda _: True,
-        on_epoch: Callable[[dict[str, float]], None] = lambda _: None,
+        self, options: RunOptions | None = None, *, on_step: OnStep = lambda _: True, on_epoch: OnEpoch = lambda _: None
     ) -> Progress:
         """Train to the end of the recipe or of the time budget.
 
         Args:
             options: budget, resuming, intervals.
-            on_step: called after every step; if it returns False the run stops cleanly, as at the end of the budget.
-            on_epoch: called with what the log got, at the end of every epoch and of the run.
+            on_step: see `OnStep`.
+            on_epoch: see `OnEpoch`.
 
         Returns:
-            Where the run stands now; it is finished when `step` equals `total_steps`.
+            Where the run stands now; it is finished when `step` equals the learner's `total_steps`.
 
         Raises:
             UsageError: the folder holds a run and `resume` is not set.
@@ -255,150 +125,70 @@ class Trainer:
         with sole_writer(self.folder, [CHECKPOINT, CSV, *weight_files]):
             check_folder(self.folder, resume=options.resume)  # another process may have begun one in between
             if options.resume:
-                self._load_checkpoint()
+                self.load_checkpoint()
             else:
-                write_bytes(self.folder / RECIPE, json.dumps(self.recipe.to_dict(), indent=1).encode())
-                self._save_checkpoint()  # a run that is killed early can be resumed too
-            return self._run(options, on_step, on_epoch)
+                write_bytes(self.folder / RECIPE, json.dumps(self.learner.recipe.to_dict(), indent=1).encode())
+                self.save_checkpoint()  # a run that is killed early can be resumed too
+            with closing(_Run(self, options, on_step, on_epoch)) as run:
+                run.go()
+            return self.progress
 
-    def _run(
-        self,
-        options: RunOptions,
-        on_step: Callable[[StepReport], bool],
-        on_epoch: Callable[[dict[str, float]], None],
-    ) -> Progress:
-        log = TrainingLog(self.folder, self.progress.reported)
-        stream = self.batches.stream(self.progress.step, self._stepper.place)
-        clock = Clock(self.progress.seconds, self.batches.samples(self.progress.step))
+    def advance(self, **changes: Any) -> None:
+        """Replace fields of the progress."""
+        self.progress = dataclasses.replace(self.progress, **changes)
 
-        def report(*, last: bool) -> bool:
-            """End an epoch; tells whether it was validated."""
-            values = self._end_of_epoch(clock, options, last=last)
-            log.write(self.progress.step, values)
-            on_epoch(values)
-            clock.restart(self.batches.samples(self.progress.step))
-            self.progress = dataclasses.replace(self.progress, losses=())
-            return "miou_strict" in values
+    def save_checkpoint(self) -> None:
+        """Write what `load_checkpoint` goes on from."""
+        self.learner.sync()
+        save_checkpoint(self.checkpoint, self.learner.state(), self.progress, self.learner.identity())
 
-        def tell(told: Losses) -> bool:
-            """Keep and report losses; tells whether to go on."""
-            losses = (*self.progress.losses, *(loss for _, loss in told))
-            self.progress = dataclasses.replace(self.progress, seconds=clock.total(), losses=losses)
-            return all([on_step(StepReport(step, self.total_steps, loss)) for step, loss in told])
-
-        try:
-            finished = self.progress.step == self.total_steps
-            if self.progress.losses and (finished or self._passed(1)):  # killed between an epoch's last step and its end
-                report(last=finished)
-                self._save_checkpoint()
-            while self.progress.step < self.total_steps:
-                told, validated = self.train_step(*next(stream)), False
-                over = options.max_minutes is not None and clock.elapsed() >= options.max_minutes * 60
-                over = over or self.progress.step == self.total_steps
-                due = clock.since_saved() >= options.save_minutes * 60
-                if over or due or self._passed(1):
-                    told += self.drain()  # what is logged or saved must be known to the last step
-                last = not tell(told) or over
-                if last:
-                    tell(self.drain())
-                    self._save_checkpoint()  # nothing may be lost if the validation is interrupted
-                if last or self._passed(1):
-                    validated = report(last=last)
-                if validated or due:
-                    self._save_checkpoint()
-                    clock.saved = time.monotonic()
-                if last:
-                    break
-        finally:
-            stream.close()
-            log.close()
-        return self.progress
-
-    def _save_checkpoint(self) -> None:
-        self.sync()
-        save_checkpoint(self.checkpoint, self._state(), self.progress, self._identity())
-
-    def _load_checkpoint(self) -> None:
-        """Go back to the last checkpoint; the best score is that of the file, which may be newer than the checkpoint."""
-        self.drain()
-        self.sync()  # what the steps hold is given up
-        progress = load_checkpoint(self.checkpoint, self._state(), self._identity())
-        if progress.step > self.total_steps:
-            raise UsageError(f"{self.folder} is at step {progress.step} of {self.total_steps} already: ask for more epochs")
-        if self._pruning is not None:
-            self._pruning.restart()
-        self.progress = dataclasses.replace(progress, best_miou=_score(self.folder / BEST))
-
-    def _passed(self, epochs: int) -> bool:
-        """Whether the step just done completed a multiple of `epochs` epochs."""
-        step = self.progress.step
-        return self.batches.epochs(step) // epochs > self.batches.epochs(step - 1) // epochs
-
-    def _end_of_epoch(self, clock: Clock, options: RunOptions, *, last: bool) -> dict[str, float]:
-        """What the log gets; validates if it is time to."""
-        step = self.progress.step
-        values = {
-            "epoch": self.batches.epochs(step),
-            "minutes": self.progress.seconds / 60,
-            "images_per_second": clock.rate(self.batches.samples(step)),
-            "learning_rate": learning_rate(self.recipe, step - 1, self.total_steps),
-            "loss": float(np.mean(self.progress.losses)),
-        }
-        if last or self._passed(options.validate_every):
-            result = self.validate(keep=last)
-            values |= {"miou_strict": result.miou_strict, "miou_omz": result.miou_omz}
-        return values
-
-    def sync(self) -> None:
-        """Bring the Keras variables up to date."""
-        self._stepper.sync()
-
-    def train_step(self, images: Any, counts: Any) -> Losses:
-        """Begin one optimizer step on a batch, learning rate, average and pruning included; returns the losses known by now.
+    def load_checkpoint(self) -> None:
+        """Go back to the last checkpoint; the best score is that of the file, which may be newer than the checkpoint.
 
         Raises:
-            TrainingError: one of them is not finite.
+            ModelError: it does not fit, or is damaged.
+            UsageError: it is beyond the end of the recipe.
         """
-        rate = learning_rate(self.recipe, self.progress.step, self.total_steps)
-        told = self._stepper.run(self.progress.step + 1, images, counts, rate)
-        self.progress = dataclasses.replace(self.progress, step=self.progress.step + 1)
-        if self._pruning is not None and self._pruning.due(self.progress.step):
-            self.sync()
-            self._pruning.prune(self.progress.step)
-        return _finite(told)
+        learner = self.learner
+        learner.drain()
+        learner.sync()  # what the steps hold is given up
+        progress = load_checkpoint(self.checkpoint, learner.state(), learner.identity())
+        if progress.step > learner.total_steps:
+            raise UsageError(f"{self.folder} is at step {progress.step} of {learner.total_steps} already: ask for more epochs")
+        if learner.pruning is not None:
+            learner.pruning.restart()
+        self.progress = dataclasses.replace(progress, best_miou=_score(self.folder / BEST))
 
-    def drain(self) -> Losses:
-        """The losses of the steps that are still under way, when they are done; as `train_step`."""
-        return _finite(self._stepper.drain())
+    def train_step(self, images: Any, counts: Any) -> Losses:
+        """Begin the next step on a batch; returns the losses known by now."""
+        step = self.progress.step + 1
+        told = self.learner.step(step, images, counts)
+        self.advance(step=step)
+        return told
+
+    def passed(self, epochs: int) -> bool:
+        """Whether the step just done completed a multiple of `epochs` epochs."""
+        step, done = self.progress.step, self.learner.batches.epochs
+        return done(step) // epochs > done(step - 1) // epochs
 
     def validate(self, *, keep: bool = False) -> Scores:
-        """Score the averaged weights, rounded as a file holds them, on the validation split; save them if they are the best.
+        """Score the averaged weights on the validation split; save them if they are the best.
 
         Args:
             keep: also write `last.safetensors`.
         """
-        self.sync()
-        with self.average.applied():
-            weights = as_stored(get_weights(self.model, self.spec))
-        samples = (self.val[index] for index in range(len(self.val)))
-        result = evaluate(samples, self._network(weights)).scores
+        weights = self.learner.averaged()
+        result = self.learner.score(weights)
         self._save(weights, result, keep=keep)
         return result
 
-    def _network(self, weights: Weights) -> Network:
-        """For validation: plain float32, as users will run it."""
-        if on_torch_cpu(self.recipe.precision):
-            return TorchNetwork(weights)
-        self._whole = self._whole or build(self.spec)
-        set_weights(self._whole, weights)
-        return KerasNetwork(self._whole)
-
     def _save(self, weights: Weights, result: Scores, *, keep: bool) -> None:
-        pruned = self._pruning is None or self._pruning.reached(self.progress.step)
+        pruning = self.learner.pruning
+        pruned = pruning is None or pruning.reached(self.progress.step)
         better = pruned and result.miou_strict > self.progress.best_miou
         if better:
-            self.progress = dataclasses.replace(self.progress, best_miou=result.miou_strict)
-        recipe = self.recipe.to_dict()
+            self.advance(best_miou=result.miou_strict)
+        recipe = self.learner.recipe.to_dict()
         for part, key in ((recipe, "initial"), (recipe["distillation"] or {"teacher": ""}, "teacher")):
             part[key] = Path(part[key]).name  # where a file lay on this machine is nobody else's business
         about = {
@@ -408,20 +198,90 @@ class Trainer:
             "minutes": round(self.progress.seconds / 60, 1),
             "miou_strict": result.miou_strict,
             "miou_omz": result.miou_omz,
-            "answers_unlabeled": self.recipe.void == "class",
+            "answers_unlabeled": self.learner.recipe.void == "class",
         }
         weights = dataclasses.replace(weights, about=about)
-        compacted = self._pruning.compacted(weights) if self._pruning and pruned else None
+        compacted = pruning.compacted(weights) if pruning and pruned else None
         for name in [BEST] * better + [LAST] * keep:
             if compacted is not None:  # first, because a resumed run takes the other one's score for both
                 save_weights(self.folder / f"compact-{name}", compacted)
             save_weights(self.folder / name, weights)
 
 
-def _seeds(model: keras.Model) -> list[keras.Variable]:
-    """States of the model's random number generators, which Keras does not count among its weights."""
-    weights = {id(variable) for variable in model.weights}
-    return [variable for variable in model.variables if id(variable) not in weights]
+class _Run:
+    """One part of a run: from its start or resumption to its end, or to where it is stopped."""
+
+    def __init__(self, trainer: Trainer, options: RunOptions, on_step: OnStep, on_epoch: OnEpoch):
+        self._trainer, self._options = trainer, options
+        self._on_step, self._on_epoch = on_step, on_epoch
+        step, batches = trainer.progress.step, trainer.learner.batches
+        self._log = TrainingLog(trainer.folder, trainer.progress.reported)
+        self._stream = batches.stream(step, trainer.learner.place)
+        self._clock = Clock(trainer.progress.seconds, batches.samples(step))
+        self._stopping = False
+
+    def close(self) -> None:
+        self._stream.close()
+        self._log.close()
+
+    def go(self) -> None:
+        trainer = self._trainer
+        if trainer.progress.losses and (trainer.finished or trainer.passed(1)):  # killed between an epoch's last step and its end
+            self._end_epoch(last=trainer.finished)
+            trainer.save_checkpoint()
+        while not (self._stopping or trainer.finished):
+            self._step(*next(self._stream))
+
+    def _step(self, images: Any, counts: Any) -> None:
+        """One step, and what is due after it."""
+        trainer = self._trainer
+        self._tell(trainer.train_step(images, counts))
+        due = self._clock.since_saved() >= self._options.save_minutes * 60
+        last, epoch = self._stopping or self._spent() or trainer.finished, trainer.passed(1)
+        if last or due or epoch:
+            self._tell(trainer.learner.drain())  # what is logged or saved must be known to the last step
+            last = last or self._stopping
+        if last:
+            self._stopping = True
+            trainer.save_checkpoint()  # nothing may be lost if the validation is interrupted
+        validated = (last or epoch) and self._end_epoch(last=last)
+        if validated or due:
+            trainer.save_checkpoint()
+            self._clock.saved = time.monotonic()
+
+    def _spent(self) -> bool:
+        budget = self._options.max_minutes
+        return budget is not None and self._clock.elapsed() >= budget * 60
+
+    def _tell(self, told: Losses) -> None:
+        """Keep and report losses."""
+        trainer = self._trainer
+        losses = (*trainer.progress.losses, *(loss for _, loss in told))
+        trainer.advance(seconds=self._clock.total(), losses=losses)
+        for step, loss in told:
+            if not self._on_step(StepReport(step, trainer.learner.total_steps, loss)):
+                self._stopping = True
+
+    def _end_epoch(self, *, last: bool) -> bool:
+        """Log an epoch, or a part of one, and validate if it is time to; tells whether it was."""
+        trainer, learner = self._trainer, self._trainer.learner
+        step, images = trainer.progress.step, learner.batches.samples(trainer.progress.step)
+        values = {
+            "epoch": learner.batches.epochs(step),
+            "minutes": trainer.progress.seconds / 60,
+            "images_per_second": self._clock.rate(images),
+            "learning_rate": learner.rate(step),
+            "loss": float(np.mean(trainer.progress.losses)),
+        }
+        validated = last or trainer.passed(self._options.validate_every)
+        if validated:
+            result = trainer.validate(keep=last)
+            values |= {"miou_strict": result.miou_strict, "miou_omz": result.miou_omz}
+        self._log.write(step, values)
+        self._on_epoch(values)
+        self._clock.restart(images)
+        trainer.advance(losses=())
+        return validated
 
 
 def _history(initial: Weights | None) -> tuple[dict[str, Any], ...]:
@@ -438,10 +298,3 @@ def _score(path: Path) -> float:
         return float(load_weights(path).about["miou_strict"])
     except (ModelError, KeyError, TypeError, ValueError):
         return -1.0
-
-
-def _finite(losses: Losses) -> Losses:
-    for step, loss in losses:
-        if not math.isfinite(loss):
-            raise TrainingError(f"the loss became {loss} at step {step}: start anew with a lower learning rate")
-    return losses
