@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from icnet.base.weights import Weights, file_sha256, load_weights, random_weights, save_weights
+from icnet.network.weights import Weights, file_sha256, load_weights, random_weights, save_weights
 from icnet.runtime.engine import Engine
 from icnet.runtime.facts import model_facts
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import typer
 
-from icnet.base.registry import FOLDER, IR_SHA256, SHA256, find_ir
-from icnet.base.spec import PRESETS
-from icnet.base.weights import file_sha256, load_weights
 from icnet.cli import app
+from icnet.network.registry import FOLDER, IR_SHA256, SHA256, find_ir
+from icnet.network.spec import PRESETS
+from icnet.network.weights import file_sha256, load_weights
 from icnet.runtime.engine import read_about, read_ir
 from icnet.runtime.facts import model_facts
 

@@ -3,7 +3,7 @@
 
 usage: python tools/bundle.py runs/compact/best.safetensors --data CamVid [--trained-on train] [--int8 [--max-drop 0.2]]
 
-Afterwards put the printed SHA-256 into src/icnet/base/registry.py and the printed tables into the model card. With --int8 the
+Afterwards put the printed SHA-256 into src/icnet/network/registry.py and the printed tables into the model card. With --int8 the
 model is quantized as `icnet export --precision int8` does it, and the logits IR is written beside the weights.
 """
 
@@ -15,12 +15,12 @@ from pathlib import Path
 
 from icnet.base.errors import IcnetError, UsageError
 from icnet.base.files import replacing
-from icnet.base.registry import FOLDER
-from icnet.base.weights import file_sha256, load_weights, save_weights
 from icnet.data.camvid import CamVid
 from icnet.deploy.openvino import described, save_ir
 from icnet.deploy.quantize import Quantized, QuantizeOptions, quantize
 from icnet.evaluation.accuracy import Evaluation, evaluate
+from icnet.network.registry import FOLDER
+from icnet.network.weights import file_sha256, load_weights, save_weights
 from icnet.runtime.engine import Engine
 from icnet.runtime.facts import model_facts
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from icnet.data.street import StreetDrive, StreetOptions
 from icnet.deploy.openvino import MAX_CHANGED
 from icnet.runtime.preprocess import resize_frame
+from icnet.street.drive import StreetDrive, StreetOptions
 
 FRAME = 60
 RUN = """

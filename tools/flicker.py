@@ -18,11 +18,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from icnet.base.metrics import Scores, confusion_matrix, scores
-from icnet.base.spec import DEFAULT_MODEL
 from icnet.data.camvid import CamVid
 from icnet.evaluation.accuracy import PROTOCOL_HW
 from icnet.evaluation.flicker import Flicker, flicker
+from icnet.evaluation.scores import Scores, confusion_matrix, scores
+from icnet.network.spec import DEFAULT_MODEL
 from icnet.runtime import smooth
 from icnet.runtime.decode import decode
 from icnet.runtime.engine import Engine

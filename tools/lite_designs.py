@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from icnet.base.spec import COMPACT_60, LITE, LITE0, LITE2, LITE_LARGE, LiteSpec, Spec
+from icnet.network.spec import COMPACT_60, LITE, LITE0, LITE2, LITE_LARGE, LiteSpec, Spec
 
 ROUNDS, UNTIMED = 12, 3
 
@@ -55,9 +55,9 @@ def latency(args: argparse.Namespace) -> None:
     import nncf
     import openvino as ov
 
-    from icnet.base.weights import random_weights
     from icnet.deploy.quantize import calibrate
-    from icnet.runtime.graph import openvino_model
+    from icnet.network.openvino_model import openvino_model
+    from icnet.network.weights import random_weights
 
     nncf.set_log_level(logging.ERROR)
     frame = np.random.default_rng(0).integers(0, 256, (1, *COMPACT_60.size_hw, 3)).astype(np.float32)

@@ -19,9 +19,9 @@ from pathlib import Path
 
 import cv2
 
-from icnet.base.spec import DEFAULT_MODEL
-from icnet.data.street import StreetDrive, StreetOptions
 from icnet.media.sinks import video_sink
+from icnet.network.spec import DEFAULT_MODEL
+from icnet.street.drive import StreetDrive, StreetOptions
 
 PICTURES = 40
 """Different frames of the clip."""

@@ -14,20 +14,20 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from bars.drain import drain
-from bars.hostile import CALLS, SCHEMATHESIS_CASES, SLOW_CONNECTIONS, hostile, watched
-from bars.mixed import mixed
-from bars.overload import overload
-from bars.pictures import Pictures, reference
-from bars.program import program
-from bars.reload import reload, versions
-from bars.results import Figure, document, show
-from bars.throughput import throughput
-from icnet.base.registry import bundled_path
-from icnet.base.spec import DEFAULT_MODEL
+from icnet.network.registry import bundled_path
+from icnet.network.spec import DEFAULT_MODEL
 from icnet.runtime.engine import EngineOptions
 from icnet.runtime.segmenter import Segmenter
 from icnet.serve.options import ServerOptions
+from load.drain import drain
+from load.hostile import CALLS, SCHEMATHESIS_CASES, SLOW_CONNECTIONS, hostile, watched
+from load.mixed import mixed
+from load.overload import overload
+from load.pictures import Pictures, reference
+from load.program import program
+from load.reload import reload, versions
+from load.results import Figure, document, show
+from load.throughput import throughput
 
 NETWORK_HW = (720, 960)
 RELOADED = "icnet-camvid-ava-compact-60-0001"

@@ -18,7 +18,7 @@ BACKENDS = ("tensorflow", "torch")
 STEP = """
 import json, sys, time
 import keras, numpy as np
-from icnet.base.spec import preset
+from icnet.network.spec import preset
 from icnet.data.cells import class_counts
 from icnet.training.average import WeightAverage
 from icnet.training.objective import objective

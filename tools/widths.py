@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from icnet.base.network import convolutions
-from icnet.base.spec import COMPACT_60, DENSE, IcnetSpec
+from icnet.network.graph import convolutions
+from icnet.network.spec import COMPACT_60, DENSE, IcnetSpec
 
 ROUNDS, UNTIMED = 24, 4
 
@@ -60,8 +60,8 @@ def latency(args: argparse.Namespace) -> None:
     import nncf
     import openvino as ov
 
-    from icnet.base.weights import random_weights
-    from icnet.runtime.graph import openvino_model
+    from icnet.network.openvino_model import openvino_model
+    from icnet.network.weights import random_weights
 
     nncf.set_log_level(logging.ERROR)
     generator = np.random.default_rng(0)
@@ -93,8 +93,8 @@ def latency(args: argparse.Namespace) -> None:
 
 def accuracy(args: argparse.Namespace) -> None:
     """Strict mIoU on val after a short training from the same weights; candidates that have a figure already are left out."""
-    from icnet.base.registry import find_weights
     from icnet.data.splits import open_split
+    from icnet.network.registry import find_weights
     from icnet.training.learner import Learner
     from icnet.training.recipe import Recipe
     from icnet.training.trainer import RunOptions, Trainer
@@ -114,9 +114,9 @@ def accuracy(args: argparse.Namespace) -> None:
 
 def fitted(weights: Any, spec: IcnetSpec) -> Any:
     """The network in other widths: channels too many are pruned by magnitude, channels too few are left for `grow`."""
-    from icnet.net.icnet import build
-    from icnet.net.layers import GridPool, KerasOps, Resize
-    from icnet.net.weights import get_weights, set_weights
+    from icnet.network.keras_layers import GridPool, KerasOps, Resize
+    from icnet.network.keras_model import build
+    from icnet.network.keras_weights import get_weights, set_weights
     from icnet.pruning import ChannelPruner, compact
 
     least = IcnetSpec.from_dict(_least(weights.spec.to_dict(), spec.to_dict()))

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from icnet import cli
-from icnet.deploy import benchmark as speed
-from icnet.deploy.benchmark import Benchmark, BenchmarkOptions, Timing
-from icnet.evaluation.speed_picture import _BEST
+from icnet.measure import benchmark as speed
+from icnet.measure.benchmark import Benchmark, BenchmarkOptions, Timing
+from icnet.measure.chart import _BEST
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,7 @@ import pytest
 
 from icnet import cli
 from icnet.base.classes import NAMES
-from icnet.base.weights import random_weights, save_weights
+from icnet.network.weights import random_weights, save_weights
 
 
 def test_demo_writes_video_and_still_and_says_so(tiny, tmp_path, capsys):

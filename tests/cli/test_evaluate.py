@@ -9,16 +9,16 @@ from typer.testing import CliRunner
 
 from icnet.base.classes import NAMES
 from icnet.base.errors import DataError, OutputError, UsageError
-from icnet.base.spec import IcnetSpec
-from icnet.base.weights import random_weights, save_weights
 from icnet.cli.evaluate import evaluate
 from icnet.data import splits
 from icnet.data.camvid import CamVid
-from icnet.data.street import StreetSet
 from icnet.deploy.openvino import save_ir
 from icnet.evaluation import accuracy
+from icnet.network.openvino_model import openvino_model
+from icnet.network.spec import IcnetSpec
+from icnet.network.weights import random_weights, save_weights
 from icnet.runtime.engine import Engine
-from icnet.runtime.graph import openvino_model
+from icnet.street.drive import StreetSet
 
 SPEC = IcnetSpec(
     name="tiny",

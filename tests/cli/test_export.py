@@ -5,15 +5,15 @@ import cv2
 import numpy as np
 import pytest
 import typer
+from tiny_network import Blocks
 from typer.testing import CliRunner
 
 from icnet.base.errors import DataError, ModelError, UsageError
-from icnet.base.spec import DEFAULT_MODEL, IcnetSpec
-from icnet.base.weights import kernel_zeros, load_weights, random_weights, save_weights
 from icnet.cli.export import export
 from icnet.evaluation import reference
+from icnet.network.spec import DEFAULT_MODEL, IcnetSpec
+from icnet.network.weights import kernel_zeros, load_weights, random_weights, save_weights
 from icnet.runtime.engine import read_about, read_ir
-from tiny_network import Blocks
 
 SPEC = IcnetSpec(
     name="tiny",

@@ -3,8 +3,8 @@ import json
 import pytest
 
 from icnet import cli
-from icnet.base.network import convolutions
-from icnet.base.weights import random_weights, save_weights
+from icnet.network.graph import convolutions
+from icnet.network.weights import random_weights, save_weights
 from icnet.runtime import facts
 
 

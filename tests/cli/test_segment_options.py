@@ -15,11 +15,12 @@ from segment_runs import picture, tiny_model
 
 from icnet import Segmenter, cli
 from icnet.base.classes import NAMES, PALETTE_RGB, VOID
-from icnet.base.weights import load_weights
-from icnet.media.polygons import fill
-from icnet.media.sinks import video_sink, write_png
+from icnet.media.sinks import video_sink
 from icnet.media.video import Video
-from icnet.runtime.graph import openvino_model
+from icnet.network.openvino_model import openvino_model
+from icnet.network.weights import load_weights
+from icnet.results.png import write_png
+from icnet.results.polygons import fill
 from icnet.runtime.smooth import Smoother
 from icnet.runtime.tiles import segment_tiled
 

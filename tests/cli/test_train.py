@@ -4,9 +4,9 @@ import signal
 import cv2
 import pytest
 
-from icnet.base import spec
-from icnet.base.weights import load_weights
 from icnet.cli import run
+from icnet.network import spec
+from icnet.network.weights import load_weights
 from icnet.training import recipe as recipes
 
 
@@ -29,7 +29,7 @@ def camvid(tmp_path, blocks):
 
 
 @pytest.fixture
-def arguments(camvid, tmp_path, tiny, monkeypatch):
+def arguments(camvid, tmp_path, tiny, monkeypatch, eager):
     monkeypatch.setitem(spec.PRESETS, "tiny", tiny)
     monkeypatch.setitem(recipes.RECIPES, "tiny", recipes.Recipe())
     common = ["train", "--data", str(camvid), "--out", str(tmp_path / "run"), "--model", "tiny"]

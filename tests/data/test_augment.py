@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from icnet.base.classes import OUTSIDE
+from icnet.base.sample import Sample
 from icnet.data.augment import Augmentation, focused, photometric, random_crop
-from icnet.data.sample import Sample
 
 STILL = Augmentation(scale=(1, 1), aspect=1, flip=False, brightness=0, contrast=0, saturation=0, tint=0)
 

@@ -10,11 +10,11 @@ import pytest
 
 from icnet.base.classes import NAMES
 from icnet.base.errors import ModelError, OutputError, UsageError
-from icnet.base.weights import kernel_zeros
 from icnet.deploy import openvino as exporter
 from icnet.deploy.openvino import ExportOptions, export
 from icnet.evaluation.accuracy import predict
 from icnet.evaluation.reference import keras_network
+from icnet.network.weights import kernel_zeros
 from icnet.runtime.engine import Engine
 from icnet.runtime.facts import model_facts
 

@@ -6,11 +6,11 @@ import openvino as ov
 import pytest
 
 from icnet.base.errors import ModelError, UsageError
-from icnet.base.weights import kernel_zeros
 from icnet.deploy import omz, quantize
 from icnet.deploy.openvino import ExportOptions, export
 from icnet.deploy.quantize import Quantized, QuantizeOptions
 from icnet.evaluation.accuracy import predict
+from icnet.network.weights import kernel_zeros
 from icnet.runtime.engine import Engine, read_about, read_ir
 from icnet.runtime.facts import model_facts
 
@@ -22,8 +22,8 @@ INT8 = ExportOptions(precisions=("int8",), outputs=("index", "soft", "logits"))
 
 
 @pytest.fixture(scope="module")
-def quantized(weights, blocks_split) -> Quantized:
-    return quantize.quantize(weights, blocks_split(6), blocks_split(3, seed=1), options=ANY)
+def quantized(weights, blocks) -> Quantized:
+    return quantize.quantize(weights, blocks(6), blocks(3, seed=1), options=ANY)
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +44,8 @@ def test_kernels_and_activations_are_in_eight_bits(exported):
 
 
 def test_a_floating_point_model_is_told_from_it(weights):
-    from icnet.base.network import convolutions
-    from icnet.runtime.graph import openvino_model
+    from icnet.network.graph import convolutions
+    from icnet.network.openvino_model import openvino_model
 
     names = {conv.name for conv in convolutions(weights.spec)}
     for half in (False, True):
@@ -75,7 +75,7 @@ def test_the_file_and_its_description_tell_how_it_was_made(exported, quantized):
     assert "calibrated on 4 of 6 training images (seed 0; NNCF" in text
 
 
-def test_pruned_weights_stay_zero(weights, frames, blocks_split, tmp_path):
+def test_pruned_weights_stay_zero(weights, frames, blocks, tmp_path):
     tensors = {
         name: np.where(np.abs(array) < np.median(np.abs(array)), 0, array).astype(np.float32)
         if name.endswith("/kernel")
@@ -83,16 +83,16 @@ def test_pruned_weights_stay_zero(weights, frames, blocks_split, tmp_path):
         for name, array in weights.tensors.items()
     }
     sparse = dataclasses.replace(weights, tensors=tensors)
-    made = quantize.quantize(sparse, blocks_split(4), blocks_split(1), options=ANY)
+    made = quantize.quantize(sparse, blocks(4), blocks(1), options=ANY)
     (ir,) = export(sparse, tmp_path, frames, options=dataclasses.replace(INT8, outputs=("index",)), quantized=made)
     assert ir.kernel_zeros >= kernel_zeros(sparse)
 
 
-def test_the_choice_of_images_follows_the_seed(weights, blocks_split):
+def test_the_choice_of_images_follows_the_seed(weights, blocks):
     names = [
-        quantize.quantize(
-            weights, blocks_split(30), blocks_split(1), options=dataclasses.replace(ANY, images=3, seed=seed)
-        ).calibration["names"]
+        quantize.quantize(weights, blocks(30), blocks(1), options=dataclasses.replace(ANY, images=3, seed=seed)).calibration[
+            "names"
+        ]
         for seed in (1, 1, 2)
     ]
     assert names[0] == names[1] != names[2]
@@ -105,47 +105,47 @@ class Guarded:
         self.left = list(scores)
 
     def __call__(self, model, val):
-        from icnet.base.metrics import Scores
+        from icnet.evaluation.scores import Scores
 
         value = self.left.pop(0)
         return Scores(miou_strict=value, miou_omz=value, iou={}, pixel_accuracy=value, given_up=0, void_found=0)
 
 
-def test_a_model_within_the_guard_is_not_repaired(weights, blocks_split, monkeypatch):
+def test_a_model_within_the_guard_is_not_repaired(weights, blocks, monkeypatch):
     monkeypatch.setattr(quantize, "_score", Guarded(0.68, 0.6751))
     monkeypatch.setattr(quantize, "_repaired", lambda *_: pytest.fail("there is nothing to repair"))
-    made = quantize.quantize(weights, blocks_split(2), blocks_split(1), options=QuantizeOptions(max_drop=0.5, images=2))
+    made = quantize.quantize(weights, blocks(2), blocks(1), options=QuantizeOptions(max_drop=0.5, images=2))
     assert made.drop == pytest.approx(0.49)
 
 
-def test_a_model_that_misses_the_guard_is_repaired(weights, blocks_split, monkeypatch):
+def test_a_model_that_misses_the_guard_is_repaired(weights, blocks, monkeypatch):
     repaired = []
     monkeypatch.setattr(quantize, "_score", Guarded(0.68, 0.6749, 0.679))
     monkeypatch.setattr(quantize, "_repaired", lambda model, *rest: repaired.append(rest[-1]) or model)
-    made = quantize.quantize(weights, blocks_split(2), blocks_split(1), options=QuantizeOptions(max_drop=0.5, images=2))
+    made = quantize.quantize(weights, blocks(2), blocks(1), options=QuantizeOptions(max_drop=0.5, images=2))
     assert repaired == [0.5]
     assert made.drop == pytest.approx(0.1)
     assert made.float_layers, "the stand-in for the repaired model is in floating point"
 
 
 @pytest.mark.parametrize("after", [0.67, float("nan")])
-def test_a_model_that_cannot_be_repaired_is_refused(weights, blocks_split, monkeypatch, after):
+def test_a_model_that_cannot_be_repaired_is_refused(weights, blocks, monkeypatch, after):
     monkeypatch.setattr(quantize, "_score", Guarded(0.68, after, after))
     monkeypatch.setattr(quantize, "_repaired", lambda model, *_: model)
     with pytest.raises(ModelError, match=r"strict mIoU instead of 68\.00%.*nothing was written") as caught:
-        quantize.quantize(weights, blocks_split(2), blocks_split(1), options=QuantizeOptions(max_drop=0.5, images=2))
+        quantize.quantize(weights, blocks(2), blocks(1), options=QuantizeOptions(max_drop=0.5, images=2))
     assert "\n" not in str(caught.value)
 
 
-def test_the_repair_puts_layers_back(weights, blocks_split):
+def test_the_repair_puts_layers_back(weights, blocks):
     """NNCF's own search, on a network and a measure made so that one layer alone must stay in floating point."""
     import nncf
 
-    from icnet.runtime.graph import openvino_model
+    from icnet.network.openvino_model import openvino_model
     from icnet.runtime.preprocess import resize_frame
 
     quantize.require_nncf()
-    train = blocks_split(2)
+    train = blocks(2)
     dataset = nncf.Dataset([resize_frame(train[index].image, weights.spec.size_hw).astype(np.float32) for index in range(2)])
     agreement = Agreement(weights)
     quantized = quantize.calibrate(openvino_model(weights), dataset, 2)
@@ -164,7 +164,7 @@ class Agreement:
     """Share of the pixels that keep their class, in place of an accuracy."""
 
     def __init__(self, weights):
-        from icnet.runtime.graph import openvino_model
+        from icnet.network.openvino_model import openvino_model
 
         self.frame = np.random.default_rng(0).integers(0, 256, (1, *weights.spec.size_hw, 3)).astype(np.float32)
         self.expected = self._classes(
@@ -189,12 +189,12 @@ def test_impossible_options(values, text):
         QuantizeOptions(**values)
 
 
-def test_without_nncf(weights, blocks_split, monkeypatch):
+def test_without_nncf(weights, blocks, monkeypatch):
     import sys
 
     monkeypatch.setitem(sys.modules, "nncf", None)
     with pytest.raises(UsageError, match=r"NNCF.*icnet\[export\]"):
-        quantize.quantize(weights, blocks_split(1), blocks_split(1))
+        quantize.quantize(weights, blocks(1), blocks(1))
 
 
 def test_facts_are_json(quantized):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from icnet.base.errors import DataError
-from icnet.data.sample import Sample
+from icnet.base.sample import Sample
 from icnet.evaluation.accuracy import evaluate
 
 

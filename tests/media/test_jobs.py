@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from icnet.base.errors import UsageError
-from icnet.media.jobs import FORMS, Form, plan
+from icnet.media.jobs import plan
 from icnet.media.sources import Source, expand
+from icnet.results.forms import FORMS, FormName
 
 OUT = Path("out")
 
@@ -19,7 +20,7 @@ def tree(tmp_path, monkeypatch) -> None:
         Path(name).write_bytes(b"")
 
 
-def outputs(*inputs: str, forms: tuple[Form, ...] = (), replaced: tuple[str, ...] = ()) -> list[list[str]]:
+def outputs(*inputs: str, forms: tuple[FormName, ...] = (), replaced: tuple[str, ...] = ()) -> list[list[str]]:
     jobs = plan(expand(list(inputs)), OUT, forms=forms, replaced=replaced)
     return [[path.as_posix() for path in job.outputs] for job in jobs]
 
@@ -42,16 +43,16 @@ def test_only_class_maps():
 
 
 def test_every_form_has_its_name():
-    picture, clip = outputs("a/x.png", "clip.mp4", forms=FORMS)
+    picture, clip = outputs("a/x.png", "clip.mp4", forms=tuple(FORMS))
     assert [name.removeprefix("out/x") for name in picture] == [
         *(".png", "_palette.png", "_colour.png", "_overlay.png", "_confidence.png", ".geojson", ".coco.json", ".rle.json")
     ]
     assert [name.removeprefix("out/clip") for name in clip] == [
         *("", "_palette", "_colour.mp4", ".mp4", "_confidence", ".geojson", ".coco.json", ".rle.json")
     ]
-    (job,) = plan(expand(["clip.mp4"]), OUT, forms=FORMS)
+    (job,) = plan(expand(["clip.mp4"]), OUT, forms=tuple(FORMS))
     assert [path.name for path in job.folders] == ["clip", "clip_palette", "clip_confidence"]
-    assert plan(expand(["a/x.png"]), OUT, forms=FORMS)[0].folders == []
+    assert plan(expand(["a/x.png"]), OUT, forms=tuple(FORMS))[0].folders == []
 
 
 def test_equal_names_from_different_folders_keep_their_folders():

@@ -7,7 +7,7 @@ import pytest
 from icnet.base.errors import OutputError, UsageError
 from icnet.media import table as module
 from icnet.media.table import Table
-from icnet.media.zones import read_zones
+from icnet.results.zones import read_zones
 from icnet.runtime.segmenter import Segmentation
 
 CLASSES = np.zeros((10, 20), np.uint8)

@@ -6,15 +6,15 @@ import keras
 import numpy as np
 import pytest
 from small_models import randomise
+from tiny_network import TINY, TINY_LITE
 
-from icnet.base.network import convolutions
-from icnet.base.spec import COMPACT_60, DENSE
-from icnet.net.icnet import build
-from icnet.net.layers import GridPool, Resize, StochasticDepth
-from icnet.net.weights import get_weights
+from icnet.network.graph import convolutions
+from icnet.network.keras_layers import GridPool, Resize, StochasticDepth
+from icnet.network.keras_model import build
+from icnet.network.keras_weights import get_weights
+from icnet.network.spec import COMPACT_60, DENSE
 from icnet.pruning import ChannelPruner, WeightPruner, compact, expand, maskable, report
 from icnet.pruning.masks import to_numpy
-from tiny_network import TINY, TINY_LITE
 
 AUXILIARY = ("auxiliary_eighth", "auxiliary_sixteenth")
 CHANNELWISE = (Resize, GridPool, StochasticDepth)

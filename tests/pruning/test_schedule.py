@@ -61,10 +61,9 @@ class Spy:
         return 0
 
 
-@pytest.mark.parametrize("steps_per_execution", [1, 2])
-def test_the_callback_follows_the_optimizers_steps_over_epochs_and_runs(steps_per_execution):
+def test_the_callback_follows_the_optimizers_steps_over_epochs_and_runs():
     model, schedule = compiled(), PruningSchedule(0.5, begin_step=2, end_step=10, every=4, initial=0.1)
-    model.compile(optimizer=keras.optimizers.SGD(0.01), loss="mse", steps_per_execution=steps_per_execution)
+    model.compile(optimizer=keras.optimizers.SGD(0.01), loss="mse")
     spy, expected = Spy(model), [(step, round(schedule.ratio_at(step), 4)) for step in (2, 6, 10)]
     data, target = pictures(6), np.zeros((6, 4), np.float32)
     options = {"batch_size": 1, "shuffle": False, "verbose": 0, "callbacks": [PruningCallback(spy, schedule)]}

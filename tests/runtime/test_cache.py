@@ -3,7 +3,7 @@ import os
 import numpy as np
 import pytest
 
-from icnet.base.weights import random_weights, save_weights
+from icnet.network.weights import random_weights, save_weights
 from icnet.runtime import cache
 from icnet.runtime.engine import Engine, EngineOptions
 from icnet.runtime.segmenter import Segmenter

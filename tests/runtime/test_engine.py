@@ -9,9 +9,9 @@ import pytest
 from openvino import opset13 as ops
 
 from icnet.base.errors import ModelError, UsageError
-from icnet.base.weights import random_weights, save_weights
+from icnet.network.openvino_model import openvino_model
+from icnet.network.weights import random_weights, save_weights
 from icnet.runtime.engine import Engine, EngineOptions
-from icnet.runtime.graph import openvino_model
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ from openvino import opset13 as ops
 from safetensors import safe_open
 
 from icnet.base.errors import ModelError
-from icnet.base.network import convolutions
-from icnet.base.weights import Weights, random_weights, save_weights
+from icnet.network.graph import convolutions
+from icnet.network.openvino_model import openvino_model
+from icnet.network.weights import Weights, random_weights, save_weights
 from icnet.runtime.facts import model_facts
-from icnet.runtime.graph import openvino_model
 
 
 def with_zeros(tiny, zeros: int) -> Weights:

@@ -7,7 +7,7 @@ import pytest
 from icnet import Segmenter
 from icnet.base.classes import NAMES
 from icnet.base.errors import InputError, UsageError
-from icnet.base.weights import random_weights, save_weights
+from icnet.network.weights import random_weights, save_weights
 from icnet.runtime.decode import decode, decode_confidence
 from icnet.runtime.preprocess import resize_frame
 from icnet.runtime.segmenter import Segmentation

@@ -7,15 +7,15 @@ from types import SimpleNamespace
 import numpy as np
 import openvino as ov
 import pytest
+from tiny_network import TINY
 
 from icnet import Segmenter
 from icnet.base.errors import InputError, UsageError
-from icnet.base.weights import random_weights, save_weights
+from icnet.network.openvino_model import openvino_model
+from icnet.network.weights import random_weights, save_weights
 from icnet.runtime.decode import decode, decode_confidence
 from icnet.runtime.engine import EngineOptions
-from icnet.runtime.graph import openvino_model
 from icnet.runtime.tiles import cut_axis, segment_tiled
-from tiny_network import TINY
 
 CELL = {"logits": 4, "soft": 1}
 

@@ -5,20 +5,20 @@ import sys
 from pathlib import Path
 
 import pytest
+from tiny_network import TINY
 
 import serve_bars
-from bars.drain import drain
-from bars.hostile import hostile, watched
-from bars.mixed import mixed
-from bars.overload import overload
-from bars.pictures import Pictures, reference
-from bars.program import program
-from bars.reload import Versions, reload
-from bars.results import Figure
-from icnet.base.weights import load_weights, random_weights, save_weights
+from icnet.network.weights import load_weights, random_weights, save_weights
 from icnet.runtime.segmenter import Segmenter
+from load.drain import drain
+from load.hostile import hostile, watched
+from load.mixed import mixed
+from load.overload import overload
+from load.pictures import Pictures, reference
+from load.program import program
+from load.reload import Versions, reload
+from load.results import Figure
 from serve_bars import BARS
-from tiny_network import TINY
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from icnet.base.errors import ModelError, UsageError
-from icnet.base.registry import IR_SHA256
-from icnet.base.spec import DEFAULT_MODEL
-from icnet.base.weights import random_weights, save_weights
+from icnet.network.registry import IR_SHA256
+from icnet.network.spec import DEFAULT_MODEL
+from icnet.network.weights import random_weights, save_weights
 from icnet.runtime.engine import EngineOptions
 from icnet.serve.errors import NotFound
 from icnet.serve.metrics import Metrics

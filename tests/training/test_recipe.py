@@ -4,8 +4,8 @@ import json
 import pytest
 
 from icnet.base.errors import UsageError
-from icnet.base.spec import PRESETS
 from icnet.data.batches import CropStage
+from icnet.network.spec import PRESETS
 from icnet.training.override import override
 from icnet.training.recipe import RECIPES, FinalStage, Recipe, crop_stages, learning_rate
 

@@ -15,7 +15,7 @@ SCRIPT = """
 import json, warnings
 import keras, numpy as np
 from keras import layers
-from icnet.net.losses import SegmentationLoss
+from icnet.training.losses import SegmentationLoss
 from icnet.pruning.layers import MaskedConv2D
 from icnet.training.average import WeightAverage
 from icnet.training.steps import JaxStep, KerasStep

@@ -16,8 +16,8 @@ SCRIPT = """
 import dataclasses, json, sys
 sys.path.insert(0, sys.argv[1])
 import keras, numpy as np
-from icnet.base.weights import random_weights
-from icnet.net.weights import get_weights, set_weights
+from icnet.network.weights import random_weights
+from icnet.network.keras_weights import get_weights, set_weights
 from icnet.training.average import WeightAverage
 from icnet.training.objective import objective
 from icnet.training.recipe import Distillation, Pruning, Recipe
@@ -105,7 +105,7 @@ print(json.dumps(result))
 @pytest.fixture(scope="module")
 def result() -> dict:
     environment = {**os.environ, "KERAS_BACKEND": "torch", "CUDA_VISIBLE_DEVICES": ""}
-    command = [sys.executable, "-c", SCRIPT, str(Path(__file__).resolve().parents[1])]
+    command = [sys.executable, "-c", SCRIPT, str(Path(__file__).resolve().parents[1] / "support")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.splitlines()[-1])

@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from icnet.deploy.benchmark import Benchmark
+    from icnet.measure.benchmark import Benchmark
 
 
 def benchmark(
@@ -31,11 +31,11 @@ def benchmark(
     from rich.console import Console
 
     from icnet.cli.terminal import emit, say
-    from icnet.data.street import StreetDrive, StreetOptions
-    from icnet.deploy.benchmark import BenchmarkOptions
-    from icnet.deploy.benchmark import benchmark as run
-    from icnet.evaluation.picture import check_picture
-    from icnet.evaluation.speed_picture import save_speeds
+    from icnet.evaluation.charts import check_picture
+    from icnet.measure.benchmark import BenchmarkOptions
+    from icnet.measure.benchmark import benchmark as run
+    from icnet.measure.chart import save_speeds
+    from icnet.street.drive import StreetDrive, StreetOptions
 
     if not no_picture:
         check_picture(picture)
@@ -81,7 +81,7 @@ def _table(result: Benchmark) -> Table:
 
 
 def _ratio(ratio: float | None, spread: float) -> str:
-    from icnet.deploy.benchmark import MAX_SPREAD
+    from icnet.measure.benchmark import MAX_SPREAD
 
     if ratio is not None:
         return f"{ratio:.2f} (spread {spread:.0%})"

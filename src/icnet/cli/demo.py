@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from icnet.base.spec import DEFAULT_MODEL
 from icnet.cli.terminal import finite
+from icnet.network.spec import DEFAULT_MODEL
 
 if TYPE_CHECKING:
-    from icnet.data.sample import Dataset
+    from icnet.base.sample import Dataset
     from icnet.media.stats import Tally
     from icnet.runtime.segmenter import Segmenter
 
@@ -36,8 +36,8 @@ def demo(
     Writes demo.mp4, the street beside its segmentation; demo.png, a frame with overlay and legend; and street.png, that frame
     as it was.
     """
-    from icnet.data.street import StreetDrive, StreetOptions
     from icnet.runtime.segmenter import Segmenter
+    from icnet.street.drive import StreetDrive, StreetOptions
 
     given: dict[str, Any] = {"seconds": seconds, "seed": seed}
     options = StreetOptions(**{name: value for name, value in given.items() if value is not None})
@@ -70,8 +70,9 @@ def film(segmenter: Segmenter, drive: Dataset, rate: Fraction, output: Path) -> 
 
     from icnet.cli.terminal import progress
     from icnet.media.ahead import ahead
-    from icnet.media.sinks import video_sink, write_png
+    from icnet.media.sinks import video_sink
     from icnet.media.stats import Tally
+    from icnet.results.png import write_png
 
     tally, length = Tally(), len(drive)
     samples = ahead(drive[index] for index in range(length))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from icnet.base.spec import COMPACT_60, DEFAULT_MODEL
+from icnet.network.spec import COMPACT_60, DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -48,7 +48,7 @@ def evaluate(
     from icnet.cli.terminal import emit, progress, say
     from icnet.data.splits import open_split
     from icnet.evaluation.accuracy import evaluate as run
-    from icnet.evaluation.picture import check_picture, save_confusion
+    from icnet.evaluation.charts import check_picture, save_confusion
 
     if not no_picture:
         check_picture(picture)
@@ -75,8 +75,8 @@ def _network(model: str, engine: EngineName) -> Network:
         ModelError: there is no such model.
     """
     from icnet.base.errors import UsageError
-    from icnet.base.registry import find_ir, find_weights
     from icnet.evaluation.reference import keras_network
+    from icnet.network.registry import find_ir, find_weights
     from icnet.runtime.engine import Engine
 
     if engine is EngineName.OPENVINO:

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from icnet.base.weights import Weights
-    from icnet.data.sample import Dataset
+    from icnet.base.sample import Dataset
     from icnet.deploy.quantize import Quantized
+    from icnet.network.weights import Weights
 
 FRAMES = 4
 """How many images every IR is compared on."""
@@ -71,10 +71,10 @@ def export(
     from rich.console import Console
 
     from icnet.base.errors import UsageError
-    from icnet.base.registry import IR_SHA256, find_weights
     from icnet.deploy.openvino import FLOAT, PRECISIONS, ExportOptions, check_export
     from icnet.deploy.openvino import export as run
-    from icnet.runtime.graph import OUTPUTS
+    from icnet.network.openvino_model import OUTPUTS
+    from icnet.network.registry import IR_SHA256, find_weights
 
     if Path(model).suffix == ".xml" or model in IR_SHA256:
         raise UsageError(f"{model} is exported already: give a model name or .safetensors weights")
@@ -119,7 +119,7 @@ def _frames(data: Path | None, size_hw: tuple[int, int]) -> list[np.ndarray]:
         DataError: `data` is no CamVid folder.
     """
     from icnet.data.camvid import CamVid
-    from icnet.data.street import StreetDrive, StreetOptions
+    from icnet.street.drive import StreetDrive, StreetOptions
 
     source: Dataset = StreetDrive(StreetOptions(size_hw=size_hw)) if data is None else CamVid(data, "val")
     step = max(1, len(source) // FRAMES)

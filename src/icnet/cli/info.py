@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from icnet.base.spec import DEFAULT_MODEL, DENSE
+from icnet.network.spec import DEFAULT_MODEL, DENSE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from icnet import __version__
-from icnet.base.spec import DEFAULT_MODEL
 from icnet.cli.terminal import complain, emit, finite, interrupt_sets, progress, say
+from icnet.network.spec import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from icnet.media.batch import BatchOptions
-    from icnet.media.jobs import Form, Job
+    from icnet.media.jobs import Job
     from icnet.media.process import Advance, ProcessOptions
-    from icnet.media.style import Style
+    from icnet.media.run import BatchOptions
+    from icnet.results.forms import FormName
+    from icnet.results.style import Style
     from icnet.runtime.segmenter import Segmenter
 
 _WRITTEN = "classes, palette, colour, overlay, confidence, geojson, coco, rle"
@@ -104,14 +105,14 @@ def segment(
     that is full ends the work in the same way. Exit 130 or 143: interrupted.
     """
     from icnet.base.errors import UsageError
-    from icnet.media.batch import BatchOptions
     from icnet.media.jobs import plan
     from icnet.media.process import ProcessOptions
     from icnet.media.report import earlier_entries, written
+    from icnet.media.run import BatchOptions
     from icnet.media.sources import expand
-    from icnet.media.style import read_style
     from icnet.media.table import check_name
-    from icnet.media.zones import read_zones
+    from icnet.results.style import read_style
+    from icnet.results.zones import read_zones
     from icnet.runtime.engine import EngineOptions
     from icnet.runtime.segmenter import Segmenter
 
@@ -168,10 +169,10 @@ class _Outcome:
     """That ended it."""
 
 
-def _forms(names: str | None) -> tuple[Form, ...]:
+def _forms(names: str | None) -> tuple[FormName, ...]:
     """The forms that `--write` names, in the order of their definition; none if it is not given."""
     from icnet.base.errors import UsageError
-    from icnet.media.jobs import FORMS
+    from icnet.results.forms import FORMS
 
     if names is None:
         return ()
@@ -202,7 +203,7 @@ def _check(jobs: list[Job], options: ProcessOptions, *, contact_sheet: bool) -> 
         raise UsageError("--contact-sheet is made of overlays or class maps: add one of them to --write")
 
 
-def _digest(model: str, forms: tuple[Form, ...], style: Style, *others: object) -> str:
+def _digest(model: str, forms: tuple[FormName, ...], style: Style, *others: object) -> str:
     """A short text that changes with anything that the results depend on."""
     from icnet.media.report import stamp
 
@@ -214,7 +215,7 @@ def _digest(model: str, forms: tuple[Form, ...], style: Style, *others: object) 
 def _run(segmenter: Segmenter, jobs: list[Job], options: ProcessOptions, batch: BatchOptions) -> _Outcome:
     """Process every input, with bars on stderr; what cannot be read is reported at once."""
     from icnet.base.errors import OutputError
-    from icnet.media.batch import describe, run_batch
+    from icnet.media.run import describe, run_batch
 
     entries: list[dict[str, Any]] = []
     stop, broken = threading.Event(), False

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from icnet.base.errors import UsageError
-from icnet.base.spec import COMPACT_60, preset
 from icnet.cli.terminal import emit, finite, progress, say
+from icnet.network.spec import COMPACT_60, preset
 
 if TYPE_CHECKING:
-    from icnet.base.spec import Spec
-    from icnet.base.weights import Weights
+    from icnet.network.spec import Spec
+    from icnet.network.weights import Weights
     from icnet.training.checkpoint import Progress
     from icnet.training.recipe import Recipe
     from icnet.training.trainer import RunOptions, StepReport, Trainer
@@ -107,8 +107,8 @@ def train(
 
     require_keras("train", training=True)
 
-    from icnet.base.registry import find_weights
     from icnet.data.splits import STREET, open_split
+    from icnet.network.registry import find_weights
     from icnet.training.determinism import make_deterministic
     from icnet.training.fit import epochs_that_fit
     from icnet.training.learner import Learner
@@ -137,7 +137,7 @@ def train(
 
 
 def _start(spec: "Spec", recipe: "Recipe") -> "Weights":
-    from icnet.base.registry import find_weights
+    from icnet.network.registry import find_weights
     from icnet.training.imagenet import imagenet_weights
     from icnet.training.recipe import IMAGENET
 

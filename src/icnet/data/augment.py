@@ -7,7 +7,7 @@ import numpy as np
 
 from icnet.base.classes import OUTSIDE
 from icnet.base.errors import UsageError
-from icnet.data.sample import Sample
+from icnet.base.sample import Sample
 
 _LEAST_BLUR = 0.2
 """Below this deviation in pixels a blur changes nothing to speak of."""

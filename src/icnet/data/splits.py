@@ -1,9 +1,9 @@
 """One way to name labelled data on the command line."""
 
 from icnet.base.errors import DataError
+from icnet.base.sample import Dataset, Sample
 from icnet.data.camvid import CamVid
-from icnet.data.sample import Dataset, Sample
-from icnet.data.street import StreetSet
+from icnet.street.drive import StreetSet
 
 STREET = "street"
 """The name of the synthetic set."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from icnet.base.classes import NAMES
-from icnet.data.sample import Dataset
+from icnet.base.sample import Dataset
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from typing import Any
 
 from icnet.base.classes import VOID
 from icnet.base.errors import UsageError
-from icnet.base.network import convolutions
-from icnet.base.weights import Weights, kernel_zeros
 from icnet.deploy.quantize import Quantized
+from icnet.network.graph import convolutions
+from icnet.network.weights import Weights, kernel_zeros
 
 MODEL_YML = "model.yml"
 """The description that makes a folder an Open Model Zoo model."""

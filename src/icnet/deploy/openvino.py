@@ -14,14 +14,14 @@ import openvino as ov
 
 from icnet.base.classes import NAMES
 from icnet.base.errors import ModelError, OutputError, UsageError
-from icnet.base.weights import Weights, kernel_zeros
 from icnet.deploy import omz
 from icnet.deploy.quantize import Quantized, require_nncf
 from icnet.evaluation.accuracy import Network, predict
 from icnet.evaluation.reference import keras_network, require_keras
+from icnet.network.openvino_model import Output, openvino_model, with_output
+from icnet.network.weights import Weights, kernel_zeros
 from icnet.runtime.engine import ABOUT, Engine
 from icnet.runtime.facts import ABOUT_MODEL, model_facts
-from icnet.runtime.graph import Output, openvino_model, with_output
 
 Precision = Literal["fp32", "fp16", "int8"]
 """How kernels are stored. `int8` says how they are multiplied too; otherwise the arithmetic is the device's choice."""

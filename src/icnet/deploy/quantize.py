@@ -13,16 +13,16 @@ import numpy as np
 import openvino as ov
 
 from icnet.base.errors import ModelError, UsageError
-from icnet.base.metrics import Scores
-from icnet.data.sample import Dataset
+from icnet.base.sample import Dataset
 from icnet.evaluation.accuracy import evaluate, predict
+from icnet.evaluation.scores import Scores
+from icnet.network.openvino_model import INPUT, convolution_nodes, openvino_model
 from icnet.runtime.core import core
-from icnet.runtime.graph import INPUT, convolution_nodes, openvino_model
 from icnet.runtime.preprocess import resize_frame
 
 if TYPE_CHECKING:
-    from icnet.base.weights import Weights
-    from icnet.runtime.graph import Output
+    from icnet.network.openvino_model import Output
+    from icnet.network.weights import Weights
 
 _RANKING_IMAGES = 16
 """Images on which the repair looks for the layers that cost most."""

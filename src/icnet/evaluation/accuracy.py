@@ -11,13 +11,13 @@ import numpy as np
 
 from icnet.base.classes import NAMES
 from icnet.base.errors import DataError
-from icnet.base.metrics import Scores, confusion_matrix, scores
-from icnet.data.sample import Sample
+from icnet.base.sample import Sample
+from icnet.evaluation.scores import Scores, confusion_matrix, scores
 from icnet.runtime.decode import abstain_below, decode, decode_confidence
 from icnet.runtime.preprocess import resize_frame
 
 if TYPE_CHECKING:
-    from icnet.runtime.graph import Output
+    from icnet.network.openvino_model import Output
 
 PROTOCOL_HW = (720, 960)
 """Truth and class maps are compared at this height and width, whatever the sizes of image and network."""

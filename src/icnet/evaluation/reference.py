@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from icnet.base.errors import UsageError
-from icnet.base.network import logits
 from icnet.base.stderr import native_messages_dropped
-from icnet.base.weights import Weights
+from icnet.network.graph import logits
+from icnet.network.weights import Weights
 
 if TYPE_CHECKING:
     import keras
 
-    from icnet.runtime.graph import Output
+    from icnet.network.openvino_model import Output
 
 BACKENDS = ("tensorflow", "jax", "torch")
 """The values of KERAS_BACKEND that are supported; the first is the default."""
@@ -68,7 +68,7 @@ class KerasNetwork:
     output: Output = "logits"
 
     def __init__(self, model: keras.Model):
-        """Wrap an inference model that `icnet.net.icnet.build` made."""
+        """Wrap an inference model that `icnet.network.keras_model.build` made."""
         self._model = model
         self.size_hw: tuple[int, int] = model.input_shape[1:3]
 
@@ -96,7 +96,7 @@ class TorchNetwork:
 
     def __init__(self, weights: Weights):
         """Run `weights` at their own input size."""
-        from icnet.net.torch_ops import TorchOps, to_torch
+        from icnet.network.torch_ops import TorchOps, to_torch
 
         self._spec = weights.spec
         self._ops = TorchOps({name: to_torch(name, array) for name, array in weights.tensors.items()})
@@ -113,7 +113,7 @@ class TorchNetwork:
         """
         import torch
 
-        from icnet.net.torch_ops import nchw
+        from icnet.network.torch_ops import nchw
 
         with torch.inference_mode():
             return np.ascontiguousarray(logits(self._ops, nchw(data), self._spec, self.size_hw).full.numpy())
@@ -127,8 +127,8 @@ def keras_network(weights: Weights, size_hw: tuple[int, int] | None = None) -> K
         ModelError: the weights do not fit their own description.
     """
     require_keras("export")
-    from icnet.net.icnet import build
-    from icnet.net.weights import set_weights
+    from icnet.network.keras_model import build
+    from icnet.network.keras_weights import set_weights
 
     model = build(weights.spec, size_hw)
     set_weights(model, weights)

@@ -5,39 +5,13 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 from urllib.parse import urlsplit
 
 from icnet.base.errors import UsageError
 from icnet.media.sources import Source
+from icnet.results.forms import FORMS, FormName
 
-Form = Literal["classes", "palette", "colour", "overlay", "confidence", "geojson", "coco", "rle"]
-"""What a result can be."""
-
-_OF_PICTURES: dict[Form, str] = {
-    "classes": ".png",
-    "palette": "_palette.png",
-    "colour": "_colour.png",
-    "overlay": "_overlay.png",
-    "confidence": "_confidence.png",
-    "geojson": ".geojson",
-    "coco": ".coco.json",
-    "rle": ".rle.json",
-}
-"""What follows the stem of a picture's results."""
-
-_OF_CLIPS: dict[Form, str] = _OF_PICTURES | {
-    "classes": "",
-    "palette": "_palette",
-    "colour": "_colour.mp4",
-    "overlay": ".mp4",
-    "confidence": "_confidence",
-}
-"""What follows the stem of a video's results; a name without suffix is a folder of one picture per frame."""
-
-FORMS: tuple[Form, ...] = tuple(_OF_PICTURES)
-
-_USUAL: tuple[Form, ...] = ("classes", "overlay")
+_USUAL: tuple[FormName, ...] = ("classes", "overlay")
 """Of a picture; a video has no class maps unless they are asked for."""
 
 
@@ -46,7 +20,7 @@ class Job:
     """One source and its outputs."""
 
     source: Source
-    paths: dict[Form, Path]
+    paths: dict[FormName, Path]
     """The file of each result; of a video, class maps and the like are a folder."""
 
     @property
@@ -62,7 +36,7 @@ class Job:
     @property
     def folders(self) -> list[Path]:
         """Those of the outputs that are folders."""
-        return [path for form, path in self.paths.items() if self.source.kind != "image" and "." not in _OF_CLIPS[form]]
+        return [path for form, path in self.paths.items() if self.source.kind != "image" and "." not in FORMS[form].of_clip]
 
 
 def partial_name(path: Path) -> Path:
@@ -70,7 +44,7 @@ def partial_name(path: Path) -> Path:
     return path.with_name(f"{path.stem}.partial{path.suffix}")
 
 
-def plan(sources: list[Source], output: Path, *, forms: Sequence[Form] = (), replaced: Collection[str] = ()) -> list[Job]:
+def plan(sources: list[Source], output: Path, *, forms: Sequence[FormName] = (), replaced: Collection[str] = ()) -> list[Job]:
     """Name the outputs: `<stem>.png` and `<stem>_overlay.png` of a picture, `<stem>.mp4` of a video, and so on.
 
     Folders below the argument that led to a source are kept. Where sources of different folders would then share a name, all
@@ -110,7 +84,7 @@ def _holds_frames_only(folder: Path) -> bool:
     return not folder.is_dir() or all(re.fullmatch(r"\d{6,}\.png", path.name) for path in folder.iterdir())
 
 
-def _named(sources: list[Source], output: Path, forms: Sequence[Form]) -> list[Job]:
+def _named(sources: list[Source], output: Path, forms: Sequence[FormName]) -> list[Job]:
     """Jobs that share no output, with the shortest names that allow it."""
     root: Path | None = None
     suffixed: set[Source] = set()
@@ -165,15 +139,17 @@ def _unused(stem: Path, jobs: Sequence[Job]) -> Path:
 
 
 def _every_name(stem: Path) -> list[Path]:
-    return [_suffixed(stem, ending) for ending in _OF_CLIPS.values()]
+    return [_suffixed(stem, form.of_clip) for form in FORMS.values()]
 
 
 def _suffixed(stem: Path, ending: str) -> Path:
     return stem.with_name(stem.name + ending)  # with_suffix would cut "a.b" to "a"
 
 
-def _job(source: Source, stem: Path, forms: Sequence[Form]) -> Job:
-    endings, usual = (_OF_PICTURES, _USUAL) if source.kind == "image" else (_OF_CLIPS, _USUAL[1:])
+def _job(source: Source, stem: Path, forms: Sequence[FormName]) -> Job:
+    of_picture = source.kind == "image"
+    usual = _USUAL if of_picture else _USUAL[1:]
+    endings = {name: form.of_picture if of_picture else form.of_clip for name, form in FORMS.items()}
     return Job(source, {form: _suffixed(stem, endings[form]) for form in forms or usual})
 
 

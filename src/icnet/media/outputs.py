@@ -2,59 +2,22 @@
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from fractions import Fraction
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
 
 from icnet.base.files import cannot_write
-from icnet.media.jobs import Form, Job, partial_name
-from icnet.media.sinks import VideoWriter, video_sink, write_png
+from icnet.media.jobs import Job, partial_name
+from icnet.media.sinks import VideoWriter, video_sink
 from icnet.media.sound import Sound
-from icnet.media.style import Style
-from icnet.media.vectors import CocoWriter, FrameInfo, GeoJsonWriter
+from icnet.results.documents import FrameInfo
+from icnet.results.forms import Document, FormName, document_writer, draw
+from icnet.results.png import write_png
+from icnet.results.style import Style
 from icnet.runtime.segmenter import Segmentation
-
-
-def draw(segmentation: Segmentation, forms: Iterable[Form], style: Style) -> dict[Form, np.ndarray]:
-    """Those of the wanted forms that are pictures.
-
-    Args:
-        segmentation: of one frame, with its confidence if that is wanted.
-        forms: wanted.
-        style: classes and colours.
-
-    Returns:
-        (H, W) uint8 for `classes`, `palette` and `confidence`, (H, W, 3) uint8 BGR for `colour` and `overlay`.
-    """
-    pictures: dict[Form, np.ndarray] = {}
-    for form in forms:
-        if form in ("classes", "palette"):
-            pictures[form] = style.classes(segmentation)
-        elif form == "colour":
-            pictures[form] = style.colours(segmentation)
-        elif form == "overlay":
-            pictures[form] = style.overlay(segmentation)
-        elif form == "confidence":
-            assert segmentation.confidence is not None, "it was not asked for"
-            pictures[form] = segmentation.confidence
-    return pictures
-
-
-def document_writer(form: Form, target: Path | TextIO, style: Style) -> GeoJsonWriter | CocoWriter:
-    """What writes the forms that are no pictures: `geojson`, `coco` and `rle`.
-
-    Args:
-        form: one of these.
-        target: a file, or an open stream.
-        style: classes and smallest regions.
-    """
-    if form == "geojson":
-        return GeoJsonWriter(target, style.outlined, min_area=style.min_area)
-    return CocoWriter(target, style.outlined, form="rle" if form == "rle" else "polygons", min_area=style.min_area)
 
 
 def write_picture(job: Job, segmentation: Segmentation, style: Style) -> None:
@@ -79,9 +42,9 @@ class ClipWriter:
 
     def __init__(self, job: Job, style: Style, *, rate: Fraction, sound: Sound | None, stack: ExitStack) -> None:
         self._job, self._style = job, style
-        self._videos: dict[Form, VideoWriter] = {}
-        self._folders: dict[Form, Path] = {}
-        self._documents: list[GeoJsonWriter | CocoWriter] = []
+        self._videos: dict[FormName, VideoWriter] = {}
+        self._folders: dict[FormName, Path] = {}
+        self._documents: list[Document] = []
         loud = "overlay" if "overlay" in job.paths else "colour"  # the sound can be read once
         for form, path in job.paths.items():
             if path in job.folders:
@@ -93,7 +56,7 @@ class ClipWriter:
                 self._documents.append(document_writer(form, path, style))
                 stack.enter_context(self._documents[-1])
 
-    def write(self, index: int, time_s: float, segmentation: Segmentation, pictures: dict[Form, np.ndarray]) -> None:
+    def write(self, index: int, time_s: float, segmentation: Segmentation, pictures: dict[FormName, np.ndarray]) -> None:
         """Append a frame.
 
         Args:
@@ -132,7 +95,7 @@ def clip_outputs(job: Job, style: Style, *, rate: Fraction, sound: Sound | None)
         yield ClipWriter(job, style, rate=rate, sound=sound, stack=stack)
 
 
-def _write(form: Form, path: Path, picture: np.ndarray, style: Style) -> None:
+def _write(form: FormName, path: Path, picture: np.ndarray, style: Style) -> None:
     write_png(path, picture, palette_rgb=style.palette_rgb if form == "palette" else None)
 
 

@@ -18,15 +18,16 @@ from icnet.base.errors import IcnetError, InputError, OutputError
 from icnet.media.ahead import Newest, ahead
 from icnet.media.clips import Frame
 from icnet.media.connections import camera, stream
-from icnet.media.jobs import Form, Job
+from icnet.media.jobs import Job
 from icnet.media.live import Live
-from icnet.media.outputs import clip_outputs, draw, write_picture
+from icnet.media.outputs import clip_outputs, write_picture
 from icnet.media.pictures import MAX_PIXELS, read_image
 from icnet.media.sound import Sound
 from icnet.media.stats import Tally
-from icnet.media.style import Style
 from icnet.media.table import Table
 from icnet.media.video import Video
+from icnet.results.forms import FormName, draw
+from icnet.results.style import Style
 from icnet.runtime.segmenter import Segmentation, Segmenter
 from icnet.runtime.smooth import Smoother
 from icnet.runtime.tiles import segment_tiled
@@ -247,8 +248,8 @@ def _segmented(
 
 
 def _drawn(
-    segmented: Generator[tuple[Frame, Segmentation | None], None, None], forms: list[Form], style: Style
-) -> Generator[tuple[Frame, Segmentation, dict[Form, np.ndarray]], None, None]:
+    segmented: Generator[tuple[Frame, Segmentation | None], None, None], forms: list[FormName], style: Style
+) -> Generator[tuple[Frame, Segmentation, dict[FormName, np.ndarray]], None, None]:
     """Each frame with its class map and the pictures that are made of it."""
     with closing(segmented):
         for frame, segmentation in segmented:

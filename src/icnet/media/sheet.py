@@ -12,7 +12,7 @@ from icnet.base.errors import InputError
 from icnet.base.files import replacing
 from icnet.media.jobs import Job
 from icnet.media.pictures import read_image
-from icnet.media.style import Style
+from icnet.results.style import Style
 from icnet.runtime.segmenter import Segmentation
 
 STEM = "contact-sheet"

@@ -11,7 +11,7 @@ from typing import Any
 from icnet.base.classes import NAMES
 from icnet.base.errors import UsageError
 from icnet.base.files import cannot_write, replacing
-from icnet.media.zones import Zones
+from icnet.results.zones import Zones
 from icnet.runtime.segmenter import Segmentation
 
 SUFFIXES = (".csv", ".parquet")

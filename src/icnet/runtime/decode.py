@@ -21,7 +21,7 @@ from icnet.base.errors import UsageError
 from icnet.runtime.kernels import Map, argmax_rows, interpolated_at, softmax_rows, taps
 
 if TYPE_CHECKING:
-    from icnet.runtime.graph import Output
+    from icnet.network.openvino_model import Output
 
 _STRIP = 32
 """Rows below which handing a strip to another thread costs more than it gives."""

@@ -14,11 +14,11 @@ import openvino as ov
 from openvino.preprocess import PrePostProcessor
 
 from icnet.base.errors import ModelError, UsageError
-from icnet.base.registry import find_ir, find_weights
-from icnet.base.spec import DEFAULT_MODEL
+from icnet.network.openvino_model import INPUT, OUTPUTS, Output, openvino_model
+from icnet.network.registry import find_ir, find_weights
+from icnet.network.spec import DEFAULT_MODEL
 from icnet.runtime.cache import compile_cached
 from icnet.runtime.core import core
-from icnet.runtime.graph import INPUT, OUTPUTS, Output, openvino_model
 
 T = TypeVar("T")
 

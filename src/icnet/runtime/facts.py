@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from icnet.base.errors import ModelError
-from icnet.base.network import ConvShape, convolutions
-from icnet.base.registry import SHA256, bundled_path, find_ir, find_weights
-from icnet.base.spec import DENSE, PRESETS
-from icnet.base.weights import file_sha256
+from icnet.network.graph import ConvShape, convolutions
+from icnet.network.registry import SHA256, bundled_path, find_ir, find_weights
+from icnet.network.spec import DENSE, PRESETS
+from icnet.network.weights import file_sha256
 
 ABOUT_MODEL = ("miou_strict", "miou_omz", "scored", "answers_unlabeled", "data", "licence")
 """Facts that a weight file tells about itself, passed on as they are."""
@@ -138,8 +138,8 @@ def _layer(conv: ConvShape, zeros: int | None, dense: ConvShape | None) -> Layer
 
 
 def _ir_facts(path: Path) -> Facts:
+    from icnet.network.openvino_model import convolution_nodes
     from icnet.runtime.engine import check_contract, read_about, read_ir
-    from icnet.runtime.graph import convolution_nodes
 
     network = read_ir(path)
     _, size_hw = check_contract(network, path)

@@ -10,7 +10,7 @@ import numpy as np
 
 from icnet.base.classes import NAMES
 from icnet.base.errors import UsageError
-from icnet.base.spec import DEFAULT_MODEL
+from icnet.network.spec import DEFAULT_MODEL
 from icnet.runtime.decode import abstain_below, decode, decode_confidence
 from icnet.runtime.engine import Engine, EngineOptions
 from icnet.runtime.overlay import OPACITY, class_counts, draw_overlay

@@ -9,9 +9,11 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.exceptions import HTTPException
 
 from icnet import __version__
-from icnet.serve import inference_http, page_http, pictures_http
 from icnet.serve.errors import Refused
-from icnet.serve.gatekeeper import HEALTH, Gatekeeper
+from icnet.serve.http.gatekeeper import HEALTH, Gatekeeper
+from icnet.serve.inference.routes import router as inference_router
+from icnet.serve.page.routes import router as page_router
+from icnet.serve.pictures.routes import router as pictures_router
 from icnet.serve.service import Service
 
 _ABOUT = "Semantic segmentation of road scenes: pictures in, class maps out, and the Open Inference Protocol."
@@ -20,8 +22,8 @@ _ABOUT = "Semantic segmentation of road scenes: pictures in, class maps out, and
 def build_app(service: Service) -> FastAPI:
     """The ASGI application of a service."""
     app = FastAPI(title="icnet", version=__version__, description=_ABOUT, docs_url=None, redoc_url=None)
-    for module in (inference_http, pictures_http, page_http):
-        app.include_router(module.router(service))
+    for router in (inference_router, pictures_router, page_router):
+        app.include_router(router(service))
 
     @app.get("/metrics", summary="Metrics for Prometheus", response_class=PlainTextResponse)
     async def metrics() -> Response:

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from icnet.base.errors import IcnetError, ModelError, UsageError
-from icnet.base.registry import bundled_path, find_ir
-from icnet.base.weights import file_sha256
+from icnet.network.registry import bundled_path, find_ir
+from icnet.network.weights import file_sha256
 from icnet.runtime.engine import EngineOptions
 from icnet.runtime.segmenter import Segmenter
 from icnet.serve.errors import NotFound

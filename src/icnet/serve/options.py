@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from icnet.base.errors import UsageError
-from icnet.base.spec import DEFAULT_MODEL
+from icnet.network.spec import DEFAULT_MODEL
 from icnet.serve.limits import Limits
 from icnet.serve.security import is_loopback
 

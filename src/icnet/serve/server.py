@@ -19,8 +19,8 @@ import uvicorn
 from icnet.base.errors import ModelError, UsageError
 from icnet.runtime.engine import EngineOptions
 from icnet.serve.app import build_app
-from icnet.serve.connection import protocol
-from icnet.serve.inference_grpc import grpc_server
+from icnet.serve.http.connection import protocol
+from icnet.serve.inference.servicer import grpc_server
 from icnet.serve.logs import event
 from icnet.serve.metrics import Metrics
 from icnet.serve.models import Models

@@ -4,10 +4,8 @@ import math
 import time
 from contextlib import closing
 
-import keras
-import numpy as np
-
 from icnet.base.errors import UsageError
+from icnet.pruning.masks import to_numpy
 from icnet.training.learner import Learner
 
 STEPS, IMAGES, RESERVE = (4, 12), 4, 0.03
@@ -28,7 +26,7 @@ def epochs_that_fit(learner: Learner, minutes: float, *, validate_every: int) ->
     Raises:
         UsageError: not even one epoch fits; the message says what would.
     """
-    start = {name: np.array(keras.ops.convert_to_numpy(value)) for name, value in learner.state().items()}
+    start = {name: to_numpy(value) for name, value in learner.state().items()}
     seconds, first = 0.0, 0
     for stage in learner.batches.options.stages:
         # In an epoch, on average.

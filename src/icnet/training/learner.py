@@ -6,17 +6,17 @@ from typing import Any
 import keras
 
 from icnet.base.errors import TrainingError, UsageError
-from icnet.base.metrics import Scores
-from icnet.base.spec import Spec
+from icnet.base.sample import Dataset
 from icnet.base.stderr import native_messages_dropped
-from icnet.base.weights import Weights
 from icnet.data.batches import Batches, BatchOptions
-from icnet.data.sample import Dataset
 from icnet.data.survey import survey
 from icnet.evaluation.accuracy import Network, evaluate
 from icnet.evaluation.reference import KerasNetwork, TorchNetwork
-from icnet.net.icnet import build
-from icnet.net.weights import as_stored, digest, get_weights, set_weights
+from icnet.evaluation.scores import Scores
+from icnet.network.keras_model import build
+from icnet.network.keras_weights import as_stored, digest, get_weights, set_weights
+from icnet.network.spec import Spec
+from icnet.network.weights import Weights
 from icnet.training.average import WeightAverage
 from icnet.training.grow import grow
 from icnet.training.objective import objective

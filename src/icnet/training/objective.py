@@ -7,13 +7,13 @@ import numpy as np
 from keras import layers, ops
 
 from icnet.base.classes import VOID
-from icnet.base.network import trunk_convolutions
-from icnet.base.spec import Spec
-from icnet.base.weights import Weights
-from icnet.net.icnet import build
-from icnet.net.layers import KerasOps
-from icnet.net.losses import DistilledLoss, Hard, SegmentationLoss, class_weights
-from icnet.net.weights import set_weights, variables
+from icnet.network.graph import trunk_convolutions
+from icnet.network.keras_layers import KerasOps
+from icnet.network.keras_model import build
+from icnet.network.keras_weights import set_weights, variables
+from icnet.network.spec import Spec
+from icnet.network.weights import Weights
+from icnet.training.losses import DistilledLoss, Hard, SegmentationLoss, class_weights
 from icnet.training.recipe import Recipe
 
 

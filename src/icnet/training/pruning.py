@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import keras
 
-from icnet.base.network import convolutions
-from icnet.base.spec import IcnetSpec, preset
-from icnet.base.weights import Weights
-from icnet.net.icnet import build
-from icnet.net.layers import GridPool, KerasOps, Resize, StochasticDepth
-from icnet.net.weights import get_weights, set_weights
+from icnet.network.graph import convolutions
+from icnet.network.keras_layers import GridPool, KerasOps, Resize, StochasticDepth
+from icnet.network.keras_model import build
+from icnet.network.keras_weights import get_weights, set_weights
+from icnet.network.spec import IcnetSpec, preset
+from icnet.network.weights import Weights
 from icnet.pruning import ChannelPruner, PruningSchedule, WeightPruner, compact
 from icnet.training.recipe import Pruning
 

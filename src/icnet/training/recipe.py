@@ -5,9 +5,9 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from icnet.base.errors import UsageError
-from icnet.base.spec import COMPACT_60, DENSE, LITE, LITE_LARGE, SPARSE_60
 from icnet.data.augment import Augmentation
 from icnet.data.batches import CropStage
+from icnet.network.spec import COMPACT_60, DENSE, LITE, LITE_LARGE, SPARSE_60
 
 IMAGENET = "imagenet"
 """What `initial` is for a trunk from ImageNet, see `icnet.training.imagenet`."""

@@ -8,9 +8,9 @@ import keras
 import numpy as np
 import torch
 
-from icnet.base.network import logits
-from icnet.net.torch_ops import TorchOps, from_torch, nchw, to_torch
-from icnet.net.weights import masks, variables
+from icnet.network.graph import logits
+from icnet.network.keras_weights import masks, variables
+from icnet.network.torch_ops import TorchOps, from_torch, nchw, to_torch
 from icnet.training.average import WeightAverage
 from icnet.training.objective import Objective
 from icnet.training.steps import Losses

@@ -13,8 +13,8 @@ import numpy as np
 
 from icnet.base.errors import ModelError, UsageError
 from icnet.base.files import sole_writer, write_bytes
-from icnet.base.metrics import Scores
-from icnet.base.weights import Weights, load_weights, save_weights
+from icnet.evaluation.scores import Scores
+from icnet.network.weights import Weights, load_weights, save_weights
 from icnet.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from icnet.training.clock import Clock
 from icnet.training.learner import Learner

@@ -6,7 +6,7 @@ import pytest
 from page_acts import COUNT_URLS
 from page_site import encoded, new_site, picture, running
 
-from icnet.serve import page_http
+from icnet.serve.page import routes as page_http
 
 
 @pytest.fixture(scope="module")

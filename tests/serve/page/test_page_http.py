@@ -8,7 +8,7 @@ import pytest
 from page_site import new_site
 
 from icnet.base.classes import NAMES
-from icnet.serve import page_http
+from icnet.serve.page import routes as page_http
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_browsers_keep_parts_until_they_change(ask):
     assert other.status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/page/none.js", "/page/index.html", "/page/..%2Fpage_http.py", "/page/", "/page/a/b"])
+@pytest.mark.parametrize("path", ["/page/none.js", "/page/index.html", "/page/..%2Froutes.py", "/page/", "/page/a/b"])
 def test_nothing_else_is_served(ask, path):
     (answer,) = ask(path)
     assert answer.status_code == 404

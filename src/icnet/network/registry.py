@@ -1,0 +1,69 @@
+"""The weights that ship in the wheel, and how a model name or path becomes weights."""
+
+from pathlib import Path
+
+from icnet.base.errors import ModelError
+from icnet.network.spec import PRESETS
+from icnet.network.weights import Weights, file_sha256, load_weights
+
+FOLDER = Path(__file__).resolve().parent.parent / "weights"
+"""Where the bundled weight files and their model cards lie."""
+
+SHA256: dict[str, str] = {
+    "icnet-camvid-ava-compact-60-0001": "18412afa54ed0a4499766caef30c16dec927e63d544738ac4fc533cd17d73725",
+    "icnet-camvid-ava-sparse-60-0001": "468cc5998e3cea75fd4c1733b78c5786a6cbfb1e1789c5974336bbc6a8c5b161",
+}
+"""Bundled model name to the SHA-256 of `<FOLDER>/<name>.safetensors`, checked at every load."""
+
+
+IR_SHA256: dict[str, str] = {
+    "icnet-camvid-ava-compact-60-0001-int8": "e093d33bb147239fdf3bf2d0b6838f28b4f35bfedba144d023c2b866389a9111",
+}
+"""Bundled quantized model name to the SHA-256 of `<FOLDER>/<name>.xml` followed by its `.bin`, checked at every load."""
+
+
+def bundled_path(name: str) -> Path:
+    """The bundled weight file of a published model.
+
+    Raises:
+        ModelError: the name is unknown, or its weights are not in this version.
+    """
+    if name in IR_SHA256:
+        raise ModelError(f"{name} is a finished OpenVINO model without weights to go on from: choose one of {', '.join(SHA256)}")
+    if name not in PRESETS:
+        names = ", ".join([*PRESETS, *IR_SHA256])
+        raise ModelError(f"unknown model {name!r}: choose one of {names}, or give the path of a .safetensors or .xml file")
+    if name not in SHA256:
+        have = ", ".join([*SHA256, *IR_SHA256]) or "none"
+        raise ModelError(f"no trained weights of {name} come with this version (bundled: {have}): train them with `icnet train`")
+    return FOLDER / f"{name}.safetensors"
+
+
+def find_weights(model: str) -> Weights:
+    """Load the weights of a bundled model's name or of a `.safetensors` path.
+
+    Raises:
+        ModelError: nothing fits `model`, or the file is damaged.
+    """
+    path = Path(model)
+    if path.suffix == ".safetensors":
+        return load_weights(path)
+    return load_weights(bundled_path(model), sha256=SHA256[model])
+
+
+def find_ir(model: str) -> Path | None:
+    """The `.xml` file that a bundled quantized model's name or a path means; None if `model` means weights.
+
+    Raises:
+        ModelError: a bundled file is damaged.
+    """
+    if model not in IR_SHA256:
+        return Path(model) if Path(model).suffix == ".xml" else None
+    path = FOLDER / f"{model}.xml"
+    try:
+        found = file_sha256(path, path.with_suffix(".bin"))
+    except OSError as error:
+        raise ModelError(f"{error.filename} is missing or cannot be read ({error.strerror}): install icnet again") from error
+    if found != IR_SHA256[model]:
+        raise ModelError(f"{path} or its .bin is damaged (SHA-256 {found[:12]}...): install icnet again")
+    return path

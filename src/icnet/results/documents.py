@@ -1,0 +1,239 @@
+"""Class maps as outlines and run lengths in documents that other tools read: GeoJSON and COCO.
+
+The documents grow frame by frame, so that a long video takes no more memory than a short one, and appear when they are complete.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self, TextIO
+
+import cv2
+import numpy as np
+
+from icnet.base.classes import NAMES
+from icnet.base.files import replacing
+from icnet.results.polygons import Region, regions
+
+CocoForm = Literal["polygons", "rle"]
+"""How COCO holds a region: as an outline, or all regions of a class as the run lengths of their pixels."""
+
+_NO_CLASS = 255
+
+_AXES = "pixels from the top left corner of the picture: x to the right, y down"
+
+
+@dataclass(frozen=True)
+class FrameInfo:
+    """Which frame a class map belongs to."""
+
+    file_name: str
+    """Of the picture, or of the video."""
+    index: int
+    """Its number in the video, or that of the picture among others, from 0."""
+    time_s: float | None
+    """When it is shown in the video; None for a picture."""
+
+
+class _Document(AbstractContextManager["_Document"]):
+    """A JSON object whose list of items is written as they come. Use it in a `with` statement.
+
+    After an exception nothing is left of a file, and one that was there before stays as it was.
+    """
+
+    def __init__(self, target: Path | TextIO, beginning: str) -> None:
+        self._beginning, self._items = beginning, 0
+        self._file: TextIO
+        self._writing = self._open(target)
+
+    @contextmanager
+    def _open(self, target: Path | TextIO) -> Iterator[None]:
+        with _file(target) if isinstance(target, Path) else nullcontext(target) as self._file:
+            self._file.write(self._beginning)
+            yield
+            self._file.write(f"\n{self._end()}\n")
+
+    def __enter__(self) -> Self:
+        """Begin the document; a file has a temporary name for now."""
+        self._writing.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        """Complete the document and give a file its name, or remove it."""
+        return self._writing.__exit__(kind, error, traceback)
+
+    def _append(self, item: dict[str, Any]) -> None:
+        """Write an item on a line of its own."""
+        self._file.write((",\n" if self._items else "\n") + _json(item))
+        self._items += 1
+
+    def _end(self) -> str:
+        """What follows the last item."""
+        raise NotImplementedError
+
+
+class GeoJsonWriter(_Document):
+    """A GeoJSON FeatureCollection with a Feature for each region of each frame.
+
+    Coordinates are pixels from the top left corner, x to the right and y down, and not degrees; the member `axes` says so. Outer
+    rings come first and are counterclockwise by the numbers as they are (with y drawn up, as tools for maps do, which shows the
+    picture upside down), holes are clockwise.
+    """
+
+    def __init__(self, target: Path | TextIO, wanted: Sequence[int], *, min_area: int = 0) -> None:
+        """Name the file; `with` creates it.
+
+        Args:
+            target: a file, whose folder is created when missing, or an open stream, which stays open.
+            wanted: indices of the classes to write.
+            min_area: leave out regions of fewer pixels.
+
+        Raises:
+            OutputError: here or later, it cannot be written.
+        """
+        super().__init__(target, f'{{"type":"FeatureCollection","axes":{_json(_AXES)},"features":[')
+        self._wanted, self._min_area = wanted, min_area
+
+    def add(self, frame: FrameInfo, classes: np.ndarray) -> None:
+        """Write the regions of a frame; `classes` is its (H, W) uint8 class map."""
+        when = {} if frame.time_s is None else {"time_s": round(frame.time_s, 6)}
+        for region in regions(classes, self._wanted, min_area=self._min_area):
+            name = {"class": NAMES[region.class_index], "class_index": region.class_index}
+            rings = [np.concatenate([ring, ring[:1]]).tolist() for ring in (region.outer, *region.holes)]
+            feature = {
+                "type": "Feature",
+                "properties": {**name, "area": region.area, "frame": frame.index, **when},
+                "geometry": {"type": "Polygon", "coordinates": rings},
+            }
+            self._append(feature)
+
+    def _end(self) -> str:
+        return "]}"
+
+
+class CocoWriter(_Document):
+    """A COCO data set: images, categories and annotations, as pycocotools reads it.
+
+    As polygons, every region is an annotation of one closed line; a cut of no width leads from each hole to the line around it.
+    As run lengths, every class in a frame is an annotation. Image and annotation ids count from 1; the id of a category is the
+    class index plus 1, because some tools take 0 for the background.
+    """
+
+    def __init__(self, target: Path | TextIO, wanted: Sequence[int], *, form: CocoForm, min_area: int = 0) -> None:
+        """Name the file; `with` creates it.
+
+        Args:
+            target: a file, whose folder is created when missing, or an open stream, which stays open.
+            wanted: indices of the classes to write.
+            form: of the annotations.
+            min_area: leave out regions of fewer pixels, from run lengths too.
+
+        Raises:
+            OutputError: here or later, it cannot be written.
+        """
+        super().__init__(target, '{"annotations":[')
+        self._wanted, self._min_area = wanted, min_area
+        self._annotations = {"polygons": self._polygons, "rle": self._run_lengths}[form]
+        self._images: list[str] = []  # as text, which takes a tenth of the memory
+
+    def add(self, frame: FrameInfo, classes: np.ndarray) -> None:
+        """Write the annotations of a frame; `classes` is its (H, W) uint8 class map."""
+        height, width = classes.shape
+        image: dict[str, Any] = {"id": len(self._images) + 1, "file_name": frame.file_name, "width": width, "height": height}
+        if frame.time_s is not None:
+            image |= {"frame": frame.index, "time_s": round(frame.time_s, 6)}
+        self._images.append(_json(image))
+        for class_index, annotation in self._annotations(classes):
+            ids = {"id": self._items + 1, "image_id": len(self._images), "category_id": class_index + 1}
+            self._append({**ids, "iscrowd": 0, **annotation})
+
+    def _polygons(self, classes: np.ndarray) -> Iterator[tuple[int, dict[str, Any]]]:
+        for region in regions(classes, self._wanted, min_area=self._min_area):
+            segmentation = [one_ring(region).ravel().tolist()]
+            yield region.class_index, {"segmentation": segmentation, "area": region.area, "bbox": region.bbox}
+
+    def _run_lengths(self, classes: np.ndarray) -> Iterator[tuple[int, dict[str, Any]]]:
+        kept = _without_small(classes, self._wanted, self._min_area) if self._min_area > 1 else classes
+        columns = np.ascontiguousarray(kept.T)  # COCO counts down the columns
+        for index in self._wanted:
+            mask = (columns == index).view(np.uint8)
+            top, left, height, width = cv2.boundingRect(mask)  # of the picture on its side
+            if not width:
+                continue
+            counts = run_lengths(mask.ravel())
+            segmentation = {"size": classes.shape, "counts": compressed(counts)}
+            yield index, {"segmentation": segmentation, "area": int(counts[1::2].sum()), "bbox": (left, top, width, height)}
+
+    def _end(self) -> str:
+        categories = [{"id": index + 1, "name": NAMES[index]} for index in self._wanted]
+        images = ",\n".join(self._images)
+        return f'],"images":[\n{images}\n],"categories":{_json(categories)}}}'
+
+
+@contextmanager
+def _file(path: Path) -> Iterator[TextIO]:
+    with replacing(path) as temporary, temporary.open("w", encoding="ascii", newline="\n") as file:
+        yield file
+
+
+def one_ring(region: Region) -> np.ndarray:
+    """The outline of a region as a single ring, holes included.
+
+    From the first corner of each hole a cut of no width leads left, through the region, to the ring that it meets first. Both
+    rules of filling, even-odd and nonzero, leave the holes open.
+
+    Returns:
+        (N, 2) int32 x, y; the first point is not repeated.
+    """
+    path = region.outer
+    for hole in region.holes:  # from top to bottom, so that the ring to the left is in the path already
+        x, y = hole[0]
+        ends = np.roll(path, -1, axis=0)
+        top, bottom = np.minimum(path[:, 1], ends[:, 1]), np.maximum(path[:, 1], ends[:, 1])
+        met = (path[:, 0] == ends[:, 0]) & (path[:, 0] <= x) & (top <= y) & (y <= bottom)
+        edge = int(np.argmax(np.where(met, path[:, 0], -1)))
+        foot = np.array([[path[edge, 0], y]], np.int32)
+        path = np.concatenate([path[: edge + 1], foot, hole, foot, path[edge + 1 :]])  # the last side of a hole leads left too
+    return path[(path != np.roll(path, 1, axis=0)).any(axis=1)]  # a foot may lie on a corner
+
+
+def _without_small(classes: np.ndarray, wanted: Sequence[int], min_area: int) -> np.ndarray:
+    """A class map without the regions of fewer pixels, whose pixels are of no class."""
+    left = classes.copy()
+    for region in regions(classes, wanted):
+        if region.area < min_area:
+            x, y = region.outer[0].tolist()  # the pixel below and right of a first corner belongs to the region
+            cv2.floodFill(left, None, (x, y), _NO_CLASS, flags=4)
+    return left
+
+
+def run_lengths(mask: np.ndarray) -> np.ndarray:
+    """Lengths of the runs of zeros and ones in turn, of an (N,) mask; the first, of zeros, may be empty."""
+    changes = np.flatnonzero(mask[1:] != mask[:-1]) + 1
+    return np.diff(np.concatenate([[0] * (2 if mask[0] else 1), changes, [mask.size]]))
+
+
+def compressed(counts: np.ndarray) -> str:
+    """Run lengths as the text that COCO calls compressed (`rleToString` in pycocotools' maskApi.c).
+
+    From the fourth on, a length is told by its difference from the last but one. Each number is written in groups of five bits,
+    the lowest first, with a sixth bit where more follow and the sign in the highest of the last group.
+    """
+    rest = counts.astype(np.int64)
+    rest[3:] -= counts[1:-2]
+    groups, present = [], [np.ones(rest.size, bool)]
+    while present[-1].any():
+        group, rest = rest & 31, rest >> 5
+        more = present[-1] & (rest != np.where(group & 16, -1, 0))
+        groups.append(group + 32 * more + 48)
+        present.append(more)
+    return np.array(groups, np.uint8).T[np.array(present[:-1]).T].tobytes().decode("ascii")
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), allow_nan=False)

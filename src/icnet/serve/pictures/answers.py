@@ -1,0 +1,128 @@
+"""A segmentation in the form that a client asked for."""
+
+import json
+from dataclasses import dataclass, field
+from io import StringIO
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from icnet.base.classes import NAMES
+from icnet.results.documents import FrameInfo
+from icnet.results.forms import FORMS, GEOJSON, JPEG, JSON, PNG, FormName, document_writer, draw
+from icnet.results.png import png
+from icnet.results.style import Style
+from icnet.runtime.overlay import OPACITY
+from icnet.runtime.segmenter import Segmentation
+from icnet.serve.errors import BadRequest, NotAcceptable
+from icnet.serve.http.accept import preferred
+from icnet.serve.models import Served
+
+Form = Literal[FormName, "layers", "shares"]
+"""What an answer can be: a form that `icnet segment --write` knows, `layers` for the page, or `shares`."""
+
+_BY_MEDIA_TYPE: dict[str, Form] = {PNG: "classes", JPEG: "overlay", GEOJSON: "geojson", JSON: "shares"}
+"""What a client gets that asks by media type only."""
+
+_MEDIA_TYPES: dict[str, tuple[str, ...]] = {
+    **{name: form.media_types for name, form in FORMS.items()},
+    "layers": (PNG,),
+    "shares": (JSON,),
+}
+
+_JPEG_QUALITY = 90
+
+_LONGEST_SIDE = 65_500
+"""Pixels; what JPEG and libjpeg hold."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a client asked for."""
+
+    form: Form = "classes"
+    media_type: str = PNG
+    style: Style = field(default_factory=Style)
+    opacity: float = OPACITY
+    """Of the colours in an overlay."""
+    legend: bool = True
+    """Whether an overlay names its classes."""
+
+    @property
+    def confidence(self) -> bool:
+        """Whether it has to be computed."""
+        return self.form in ("confidence", "layers")
+
+
+def negotiate(form: Form | None, accept: str | None) -> tuple[Form, str]:
+    """Find the form and media type of the answer.
+
+    Args:
+        form: asked for by name, which counts more than `accept`.
+        accept: the header.
+
+    Raises:
+        NotAcceptable: no form is named, and none has an acceptable media type.
+    """
+    if form is not None:
+        media_types = _MEDIA_TYPES[form]
+        return form, preferred(accept, media_types) or media_types[0]
+    media_type = preferred(accept, list(_BY_MEDIA_TYPE))
+    if media_type is None:
+        raise NotAcceptable(
+            f"the accept header takes none of {', '.join(_BY_MEDIA_TYPE)}: name one, or choose by the parameter as"
+        )
+    return _BY_MEDIA_TYPE[media_type], media_type
+
+
+def encode(segmentation: Segmentation, wanted: Wanted, served: Served) -> bytes:
+    """Make the body of an answer.
+
+    Args:
+        segmentation: with its confidence if `wanted.confidence`.
+        wanted: the form.
+        served: the model that it comes from.
+
+    Raises:
+        BadRequest: the picture is too long for JPEG.
+    """
+    style = wanted.style
+    match wanted.form:
+        case "shares":
+            return _shares(segmentation, style, served)
+        case "geojson" | "coco" | "rle":
+            text = StringIO()
+            document = document_writer(wanted.form, text, style)
+            with document:
+                document.add(FrameInfo("image", 0, None), segmentation.classes)
+            return text.getvalue().encode("ascii")
+        case "overlay":
+            overlay = style.overlay(segmentation, opacity=wanted.opacity, legend=wanted.legend)
+            return png(overlay) if wanted.media_type == PNG else jpeg(overlay)
+        case "layers":
+            assert segmentation.confidence is not None, "it was not asked for"
+            return png(np.vstack([style.classes(segmentation), segmentation.confidence]))
+        case form:
+            return png(draw(segmentation, [form], style)[form], palette_rgb=style.palette_rgb if form == "palette" else None)
+
+
+def _shares(segmentation: Segmentation, style: Style, served: Served) -> bytes:
+    height, width = segmentation.classes.shape
+    shares, names = segmentation.shares(), [NAMES[index] for index in style.only]
+    about = {"model": served.name, "version": served.version, "width": width, "height": height}
+    return json.dumps({**about, "shares": {name: shares[name] for name in names}}).encode()
+
+
+def jpeg(image: np.ndarray) -> bytes:
+    """Write a JPEG file.
+
+    Args:
+        image: (H, W, 3) uint8 BGR.
+
+    Raises:
+        BadRequest: the picture is too long for JPEG.
+    """
+    if max(image.shape) > _LONGEST_SIDE:
+        raise BadRequest(f"JPEG holds {_LONGEST_SIDE} pixels a side and the picture has {max(image.shape)}: ask for image/png")
+    return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1].tobytes()

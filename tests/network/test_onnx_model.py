@@ -1,0 +1,31 @@
+import dataclasses
+
+import numpy as np
+import openvino as ov
+import pytest
+
+from icnet.network.onnx_model import onnx_model
+from icnet.network.openvino_model import openvino_model
+
+pytest.importorskip("onnx", reason="an ONNX model needs the package onnx")
+
+
+@pytest.mark.parametrize("convolve_low", [False, True])
+@pytest.mark.parametrize("size_hw", [(80, 112), (176, 240)])
+def test_onnx_runtime_gives_the_classes_of_openvino(weights, size_hw, convolve_low):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    weights = dataclasses.replace(weights, spec=dataclasses.replace(weights.spec, size_hw=size_hw, convolve_low=convolve_low))
+    data = np.random.default_rng(0).uniform(0, 255, (1, *size_hw, 3)).astype(np.float32)
+    compiled = ov.Core().compile_model(openvino_model(weights, output="index"), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    expected = compiled({"data": data})[0]
+    assert len(np.unique(expected)) > 3, "the comparison needs several classes"
+    session = onnxruntime.InferenceSession(onnx_model(weights), providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {"data": data})
+    assert found.shape == expected.shape
+    assert (found != expected).mean() < 1e-3
+
+
+def test_the_model_is_valid(weights):
+    import onnx
+
+    onnx.checker.check_model(onnx.load_from_string(onnx_model(weights)), full_check=True)
