@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import icnet
+
 SOURCE = Path(__file__).resolve().parents[1] / "src"
 
 ALLOWED: dict[str, set[str]] = {
@@ -90,6 +92,16 @@ def loaded_by(code: str) -> set[str]:
 def test_the_package_and_its_command_line_load_light():
     heavy = {"keras", "tensorflow", "torch", "jax", "openvino", "av", "cv2"}
     assert loaded_by("import icnet, icnet.cli") & heavy == set()
+    assert "numpy" not in loaded_by("import icnet")
+
+
+def test_every_public_name_is_there_and_typed():
+    assert set(icnet.__all__) <= set(dir(icnet))
+    for name in icnet.__all__:
+        assert getattr(icnet, name)
+    with pytest.raises(AttributeError, match="no attribute 'Trainer'"):
+        icnet.Trainer  # noqa: B018
+    assert (SOURCE / "icnet" / "py.typed").is_file()
 
 
 def modules_of(*rooms: str) -> list[str]:

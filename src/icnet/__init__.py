@@ -2,18 +2,51 @@
 
 `from icnet import Segmenter; segmenter = Segmenter(); result = segmenter(frame_bgr)`
 
-Importing this package loads neither Keras nor OpenVINO; `Segmenter` loads OpenVINO when it is first used.
+Importing this package loads neither Keras nor OpenVINO nor NumPy; what a name needs is loaded when it is first used.
 """
 
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from icnet.base.errors import DataError, IcnetError, InputError, ModelError, OutputError, TrainingError, UsageError
+
+if TYPE_CHECKING:
+    from icnet.runtime.engine import EngineOptions
+    from icnet.runtime.segmenter import Segmentation, Segmenter
+    from icnet.runtime.smooth import Smoother
+    from icnet.runtime.tiles import segment_tiled
 
 __version__ = "0.5.0"
-__all__ = ["Segmenter", "__version__"]
+__all__ = [
+    "DataError",
+    "EngineOptions",
+    "IcnetError",
+    "InputError",
+    "ModelError",
+    "OutputError",
+    "Segmentation",
+    "Segmenter",
+    "Smoother",
+    "TrainingError",
+    "UsageError",
+    "__version__",
+    "segment_tiled",
+]
+
+_MODULES = {
+    "EngineOptions": "icnet.runtime.engine",
+    "Segmentation": "icnet.runtime.segmenter",
+    "Segmenter": "icnet.runtime.segmenter",
+    "Smoother": "icnet.runtime.smooth",
+    "segment_tiled": "icnet.runtime.tiles",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name == "Segmenter":
-        from icnet.runtime.segmenter import Segmenter
+    if name not in _MODULES:
+        raise AttributeError(f"module 'icnet' has no attribute {name!r}")
+    return getattr(import_module(_MODULES[name]), name)
 
-        return Segmenter
-    raise AttributeError(f"module 'icnet' has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -35,7 +35,8 @@ class Arithmetic:
         self.count = 0
         self._gate, self._turned = gate, turned
 
-    def __call__(self, frame_bgr: np.ndarray, *, confidence: bool = False) -> Segmentation:
+    def __call__(self, frame_bgr: np.ndarray, *, confidence: bool = False, abstain: float = 0.0) -> Segmentation:
+        assert not abstain, "the page does that itself"
         if frame_bgr.shape[1] == SLOW_WIDTH:
             assert self._gate.wait(20)
         self.count += 1

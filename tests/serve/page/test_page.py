@@ -84,6 +84,24 @@ def test_switches_and_opacity_change_what_is_seen(page):
     assert page.locator("#legend input:checked").count() == 12
 
 
+def test_what_is_not_sure_becomes_unlabeled(page, site):
+    image = picture(6, block=5)
+    show(page, image)
+    before, answers = classes_of(image), site.count()
+    slider, shown = page.locator("#abstain"), lambda: drawn(page, "#overlay")
+    expect(page.locator("#abstain-value")).to_have_text("any")
+    slider.fill("60")
+    expect(page.locator("#abstain-value")).to_have_text("60%")
+    expected = np.where(image[..., 1] < 255 * 0.6, 11, before)
+    assert 0 < (expected != before).sum() < before.size
+    assert np.array_equal(shown(), blended(image, expected, 1))
+    share = 100 * (expected == 11).mean()
+    assert page.locator("#legend .share").last.text_content() == f"{np.floor(10 * share + 0.5) / 10:.1f}%"
+    slider.fill("0")
+    assert np.array_equal(shown(), blended(image, before, 1))
+    assert site.count() == answers, "no picture is sent again"
+
+
 def test_divider_by_mouse_and_by_keys(page):
     image = picture(4)
     show(page, image)

@@ -30,7 +30,7 @@ CONTRASTS = """() => {
   return found;
 }"""
 
-TARGETS = """() => [...document.querySelectorAll("button, select, a, label.button, #legend label, #opacity, #seek")]
+TARGETS = """() => [...document.querySelectorAll("button, select, a, label.button, #legend label, #opacity, #abstain, #seek")]
   .filter((element) => element.checkVisibility())
   .map((element) => [element.id || element.textContent, element.getBoundingClientRect().height])"""
 
@@ -74,8 +74,8 @@ def test_tab_reaches_everything_in_the_order_of_the_page(page):
     assert stops[:8] == [*sources, "surface", "divider", "model", "show-all", "hide-all"]
     assert len(stops[8:20]) == 12
     assert all(stop.endswith("%") for stop in stops[8:20])
-    assert stops[20:23] == ["opacity", "save-classes", "save-overlay"]
-    assert len(stops) == 24
+    assert stops[20:24] == ["opacity", "abstain", "save-classes", "save-overlay"]
+    assert len(stops) == 25
     open_camera(page)
     stops = tab_stops(page)
     assert stops[stops.index("divider") :][:4] == ["divider", "play", "stop", "model"]
@@ -113,6 +113,7 @@ def test_names_for_screen_readers(page):
         'group "Classes"',
         'checkbox "Sky ',
         'slider "Overlay opacity"',
+        'slider "Least confidence"',
         'group "Save as PNG"',
         'button "Class map"',
         'button "Overlay as shown"',

@@ -7,7 +7,7 @@ from pathlib import Path
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from icnet.base.classes import NAMES, PALETTE_RGB
+from icnet.base.classes import NAMES, PALETTE_RGB, VOID
 from icnet.serve.errors import NotFound
 from icnet.serve.pictures.answers import jpeg
 from icnet.serve.service import Service
@@ -75,7 +75,8 @@ def router(service: Service) -> APIRouter:
 
     @routes.api_route("/page/classes.json", methods=methods)
     async def facts() -> Response:
-        classes = [{"name": name, "rgb": rgb} for name, rgb in zip(NAMES, PALETTE_RGB.tolist(), strict=True)]
+        named = enumerate(zip(NAMES, PALETTE_RGB.tolist(), strict=True))
+        classes = [{"name": name, "rgb": rgb, "unlabeled": index == VOID} for index, (name, rgb) in named]
         models = [
             {"name": served.name, "version": served.version, "confidence": served.segmenter.engine.output != "index"}
             for served in service.models

@@ -40,6 +40,20 @@ export async function readLayers(png, both) {
 }
 
 /**
+ * The same layers with another class where the network is not sure; as the server's parameter `abstain` does it.
+ * @param {Layers} layers
+ * @param {number} least confidence that keeps its class, 0 to 1
+ * @param {number} unlabeled index of the class that the others get
+ * @returns {Layers}
+ */
+export function abstained(layers, least, unlabeled) {
+  if (!least || !layers.confidence) return layers;
+  const classes = layers.classes.slice();
+  for (let at = 0; at < classes.length; at += 1) if (layers.confidence[at] < 255 * least) classes[at] = unlabeled;
+  return { ...layers, classes };
+}
+
+/**
  * Fraction of the pixels that belong to each class.
  * @param {Layers} layers
  * @param {number} count of classes

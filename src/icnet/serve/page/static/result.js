@@ -1,6 +1,6 @@
 /** Everything that tells the result: picture, classes, shares, the pixel under the pointer, times. */
 
-import { readLayers, shares } from "./layers.js";
+import { abstained, readLayers, shares } from "./layers.js";
 import { Legend, summary } from "./legend.js";
 import { greyPng } from "./png.js";
 import { Probe } from "./probe.js";
@@ -16,12 +16,13 @@ export class Result {
   #legend;
   #probe;
   #answer;
+  #layers; // as answered
   #textAt = 0;
 
   /** What was segmented for the classes on show, `{name, file}`; null while there are none. */
   source = null;
 
-  /** @param {{name: string, rgb: number[]}[]} classes */
+  /** @param {{name: string, rgb: number[], unlabeled: boolean}[]} classes */
   constructor(classes) {
     this.#classes = classes;
     this.#stage = new Stage(at("frame"), classes.map(({ rgb }) => rgb));
@@ -33,7 +34,9 @@ export class Result {
     at("show-all").addEventListener("click", () => this.#legend.setAll(true));
     at("hide-all").addEventListener("click", () => this.#legend.setAll(false));
     at("opacity").addEventListener("input", () => this.#setOpacity());
+    at("abstain").addEventListener("input", () => this.#setAbstain());
     this.#setOpacity();
+    this.#setAbstain();
   }
 
   /** Show a picture whose classes are not known yet. */
@@ -99,8 +102,16 @@ export class Result {
   }
 
   #show(layers, answer, source) {
-    this.#stage.showLayers(layers);
+    this.#layers = layers;
+    at("abstain").disabled = !layers.confidence;
+    this.#paint();
     [this.source, this.#answer] = [source, answer];
+  }
+
+  /** Show the layers but for what the network is not sure of. */
+  #paint() {
+    const unlabeled = this.#classes.findIndex((one) => one.unlabeled);
+    this.#stage.showLayers(abstained(this.#layers, Number(at("abstain").value) / 100, unlabeled));
     this.#probe.refresh();
   }
 
@@ -125,6 +136,15 @@ export class Result {
     const { value } = at("opacity");
     this.#stage.setOpacity(Number(value) / 100);
     at("opacity-value").textContent = `${value}%`;
+  }
+
+  #setAbstain() {
+    const { value } = at("abstain");
+    at("abstain-value").textContent = value === "0" ? "any" : `${value}%`;
+    at("abstain").setAttribute("aria-valuetext", value === "0" ? "any" : `${value}%, else Unlabeled`);
+    if (!this.source) return;
+    this.#paint();
+    this.#tell();
   }
 }
 

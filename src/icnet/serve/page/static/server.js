@@ -25,7 +25,7 @@ export class ServerError extends Error {
   }
 }
 
-/** What the server knows: `{classes: [{name, rgb}], models: [{name, version, confidence}]}`, the default model first. */
+/** What the server knows: `{classes: [{name, rgb, unlabeled}], models: [{name, version, confidence}]}`, the default model first. */
 export async function facts() {
   return fetched("page/classes.json", {}, (answer) => answer.json());
 }
