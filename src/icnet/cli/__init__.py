@@ -5,6 +5,7 @@ import sys
 from typing import Annotated
 
 import typer
+from typer.exceptions import TyperException
 
 from icnet import __version__
 from icnet.base.errors import IcnetError
@@ -19,9 +20,6 @@ from icnet.cli.terminal import complain
 from icnet.cli.train import train
 
 app = typer.Typer(name="icnet", add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-
-# The base of every wrong-usage error; not every version of Typer exports it by name.
-_ClickException: type[Exception] = typer.BadParameter.__mro__[2]
 
 _INTERRUPTED = 130  # what shells report for a command ended by Ctrl-C
 
@@ -75,10 +73,10 @@ def run(arguments: list[str] | None = None) -> int:
         )
         _drop_unwritable()
         return 2
-    except _ClickException as error:
+    except TyperException as error:
         context = getattr(error, "ctx", None)
         path = context.command_path if context else "icnet"
-        complain(f"{error.format_message().rstrip('.')} (see `{path} --help`)")  # type: ignore[attr-defined]
+        complain(f"{error.format_message().rstrip('.')} (see `{path} --help`)")
         return 2
     except (KeyboardInterrupt, typer.Abort):
         return _INTERRUPTED

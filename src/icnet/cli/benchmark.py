@@ -30,7 +30,7 @@ def benchmark(
     """
     from rich.console import Console
 
-    from icnet.cli.terminal import emit, say
+    from icnet.cli.terminal import emit, given, say
     from icnet.evaluation.charts import check_picture
     from icnet.measure.benchmark import BenchmarkOptions
     from icnet.measure.benchmark import benchmark as run
@@ -39,8 +39,7 @@ def benchmark(
 
     if not no_picture:
         check_picture(picture)
-    given: dict[str, Any] = {"rounds": rounds, "threads": threads}
-    options = BenchmarkOptions(**{name: value for name, value in given.items() if value is not None})
+    options = BenchmarkOptions(**given(rounds=rounds, threads=threads))
     with Console(stderr=True).status("preparing") as status:
         frame = StreetDrive(StreetOptions())[0].image
         result = run(frame, options=options, report=status.update)

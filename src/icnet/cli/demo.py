@@ -6,11 +6,11 @@ import time
 from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from icnet.cli.terminal import finite
+from icnet.cli.terminal import finite, given
 from icnet.network.spec import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -39,8 +39,7 @@ def demo(
     from icnet.runtime.segmenter import Segmenter
     from icnet.street.drive import StreetDrive, StreetOptions
 
-    given: dict[str, Any] = {"seconds": seconds, "seed": seed}
-    options = StreetOptions(**{name: value for name, value in given.items() if value is not None})
+    options = StreetOptions(**given(seconds=seconds, seed=seed))
     segmenter = Segmenter(model)
     start = time.perf_counter()
     tally = film(segmenter, StreetDrive(options), Fraction(options.fps), output)

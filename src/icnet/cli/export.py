@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from icnet.cli.terminal import finite
+from icnet.cli.terminal import finite, given
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,10 +79,9 @@ def export(
     if Path(model).suffix == ".xml" or model in IR_SHA256:
         raise UsageError(f"{model} is exported already: give a model name or .safetensors weights")
     chosen = tuple(kind for kind in PRECISIONS if kind in (precision or FLOAT))
-    quantizing = {"max_drop": max_drop, "images": images, "seed": seed}
-    given = {key: value for key, value in quantizing.items() if value is not None}
-    if given and "int8" not in chosen:
-        raise UsageError(f"--{min(given).replace('_', '-')} is for --precision int8: leave it out, or ask for int8")
+    quantizing = given(max_drop=max_drop, images=images, seed=seed)
+    if quantizing and "int8" not in chosen:
+        raise UsageError(f"--{min(quantizing).replace('_', '-')} is for --precision int8: leave it out, or ask for int8")
     if "int8" in chosen and data is None:
         raise UsageError("--precision int8 needs --data with the CamVid folder, to calibrate on train and to score on val")
     weights = find_weights(model)
@@ -92,7 +91,7 @@ def export(
     check_export(weights, output, options)
     with Console(stderr=True).status("preparing") as status:
         frames = _frames(data, weights.spec.size_hw)
-        quantized = _quantized(weights, data, given, status.update) if "int8" in chosen and data is not None else None
+        quantized = _quantized(weights, data, quantizing, status.update) if "int8" in chosen and data is not None else None
         written = run(weights, output, frames, options=options, quantized=quantized, report=status.update)
     if quantized is not None:
         before, after = 100 * quantized.miou_float, 100 * quantized.miou_strict
@@ -104,12 +103,12 @@ def export(
         typer.echo(f"{ir.path}: output {ir.output}, {facts}")
 
 
-def _quantized(weights: Weights, data: Path, given: dict[str, Any], report: Callable[[str], None]) -> Quantized:
+def _quantized(weights: Weights, data: Path, quantizing: dict[str, Any], report: Callable[[str], None]) -> Quantized:
     from icnet.data.camvid import CamVid
     from icnet.deploy.quantize import QuantizeOptions, quantize
 
     train, val = CamVid(data, "train"), CamVid(data, "val")
-    return quantize(weights, train, val, options=QuantizeOptions(**given), report=report)
+    return quantize(weights, train, val, options=QuantizeOptions(**quantizing), report=report)
 
 
 def _frames(data: Path | None, size_hw: tuple[int, int]) -> list[np.ndarray]:

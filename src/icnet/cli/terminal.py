@@ -34,6 +34,11 @@ def emit(document: dict[str, Any]) -> None:
     typer.echo(json.dumps(document, indent=2, allow_nan=False))
 
 
+def given(**options: Any) -> dict[str, Any]:
+    """Only the options that were given: every default stands in its dataclass."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
 def finite(value: float | None) -> float | None:
     """Refuse `nan` and `inf`, which are numbers to Typer; for the `callback` of an option."""
     if value is not None and not math.isfinite(value):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from icnet.base.errors import UsageError
-from icnet.cli.terminal import emit, finite, progress, say
+from icnet.cli.terminal import emit, finite, given, progress, say
 from icnet.network.spec import COMPACT_60, preset
 
 if TYPE_CHECKING:
@@ -82,19 +82,18 @@ def train(
     KERAS_BACKEND chooses the backend: tensorflow, jax or torch; by default torch where it is installed, else tensorflow.
     """
     spec = preset(model)
-    given: dict[str, Any] = {
-        "initial": initial,
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "crop_hw": _size(crop) if crop else None,
-        "learning_rate": learning_rate,
-        "precision": precision,
-        "loss": loss,
-        "distillation.teacher": teacher,
-        "pruning.ratio": sparsity,
-        "seed": seed,
-    }
-    recipe = _recipe(spec.name, _present(given), assignments or [])
+    asked = given(
+        initial=initial,
+        epochs=epochs,
+        batch_size=batch_size,
+        crop_hw=_size(crop) if crop else None,
+        learning_rate=learning_rate,
+        precision=precision,
+        loss=loss,
+        seed=seed,
+    )
+    asked |= given(**{"distillation.teacher": teacher, "pruning.ratio": sparsity})
+    recipe = _recipe(spec.name, asked, assignments or [])
     if fit_minutes is not None and (epochs is not None or any(one.startswith("epochs=") for one in assignments or [])):
         raise UsageError("--epochs and --fit-minutes both say how long to train: give one of them")
     if show_recipe:
@@ -118,13 +117,13 @@ def train(
         make_deterministic()
     check_folder(out, resume=resume)
     start = _start(spec, recipe) if recipe.initial and not resume else None
-    master = find_weights(recipe.distillation.teacher) if recipe.distillation else None
+    taught_by = find_weights(recipe.distillation.teacher) if recipe.distillation else None
     train_set, val_set = open_split(data, "train"), open_split(data, "val")
     say(f"reading {len(train_set)} images of {data}" + (", painting each scene first: about a minute" if data == STREET else ""))
     if fit_minutes is not None and resume:
         recipe = replace(recipe, epochs=planned_epochs(out))
-    learner = Learner(spec, recipe, train_set, val_set, initial=start, teacher=master)
-    options = RunOptions(**_present({"max_minutes": max_minutes, "resume": resume, "validate_every": validate_every}))
+    learner = Learner(spec, recipe, train_set, val_set, initial=start, teacher=taught_by)
+    options = RunOptions(**given(max_minutes=max_minutes, resume=resume, validate_every=validate_every))
     if fit_minutes is not None and not resume:
         say("timing some steps")
         recipe = replace(recipe, epochs=epochs_that_fit(learner, fit_minutes, validate_every=options.validate_every))
@@ -144,11 +143,6 @@ def _start(spec: "Spec", recipe: "Recipe") -> "Weights":
     return imagenet_weights(spec, seed=recipe.seed) if recipe.initial == IMAGENET else find_weights(recipe.initial)
 
 
-def _present(given: dict[str, Any]) -> dict[str, Any]:
-    """Only what the user gave: every default stands in its dataclass."""
-    return {key: value for key, value in given.items() if value is not None}
-
-
 def _size(text: str) -> tuple[int, int]:
     match = re.fullmatch(r"(\d+)x(\d+)", text)
     if not match:
@@ -156,16 +150,16 @@ def _size(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def _recipe(model: str, given: dict[str, Any], assignments: list[str]) -> "Recipe":
+def _recipe(model: str, asked: dict[str, Any], assignments: list[str]) -> "Recipe":
     """The model's recipe with the options of their own applied, then those of `--set`."""
     from icnet.training.override import override
     from icnet.training.recipe import RECIPES
 
-    without_pruning = given.get("pruning.ratio") == 0
+    without_pruning = asked.get("pruning.ratio") == 0
     if without_pruning:
-        del given["pruning.ratio"]
-    shortcuts = [f"{name}={','.join(map(str, value)) if isinstance(value, tuple) else value}" for name, value in given.items()]
-    if given.keys() & {"batch_size", "crop_hw"}:
+        del asked["pruning.ratio"]
+    shortcuts = [f"{name}={','.join(map(str, value)) if isinstance(value, tuple) else value}" for name, value in asked.items()]
+    if asked.keys() & {"batch_size", "crop_hw"}:
         shortcuts.append("final=none")  # what is asked for holds for the whole run
     if without_pruning:
         shortcuts.append("pruning=none")

@@ -32,7 +32,10 @@ class Clock:
             usual_s: time since the one before, where the file cannot be believed.
         """
         last = self._last
-        time = stamp_s + self._shift if stamp_s is not None else Fraction(0) if last is None else last + usual_s
+        if stamp_s is not None:
+            time = stamp_s + self._shift
+        else:
+            time = Fraction(0) if last is None else last + usual_s
         if last is None:
             expected = time if self._earliest <= time <= _LONGEST_S else Fraction(0)
         elif last < time <= last + _LONGEST_S:

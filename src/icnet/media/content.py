@@ -59,7 +59,9 @@ def sniff(path: Path | str) -> Literal["picture", "playlist"] | None:
     except OSError:
         return None
     still = head[4:8] == b"ftyp" and head[8:12] in _STILL_BRANDS
-    return "picture" if still or picture_format(head) else "playlist" if is_playlist(head) else None
+    if still or picture_format(head):
+        return "picture"
+    return "playlist" if is_playlist(head) else None
 
 
 def picture_format(head: bytes) -> PictureFormat | None:

@@ -51,7 +51,8 @@ def open_container(name: str, *, title: str | None = None, allow_url: bool = Fal
     title = title or name
     remote = allow_url and "://" in name and not os.path.exists(name)
     address = name if remote else f"file:{os.path.abspath(name)}"
-    options = {"protocol_whitelist": PROTOCOLS if remote else f"file,{PROTOCOLS}" if allow_url else "file"}
+    local = f"file,{PROTOCOLS}" if allow_url else "file"
+    options = {"protocol_whitelist": PROTOCOLS if remote else local}
     try:
         if not allow_url:
             options["format_whitelist"] = _self_contained()

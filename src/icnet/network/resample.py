@@ -1,4 +1,4 @@
-"""Pooling and resizing along one axis as small matrices, and the padding of convolutions: exact, and the same on every engine."""
+"""Pooling along one axis as a small matrix, and the padding of convolutions: exact, and the same on every engine."""
 
 import numpy as np
 
@@ -26,20 +26,4 @@ def pooling_matrix(size: int, bins: int) -> np.ndarray:
     for row in range(bins):
         start, stop = row * size // bins, -(-(row + 1) * size // bins)
         matrix[row, start:stop] = 1 / (stop - start)
-    return matrix
-
-
-def bilinear_matrix(size: int, new_size: int) -> np.ndarray:
-    """Bilinear interpolation from `size` to `new_size` samples, half-pixel centres, edges repeated.
-
-    Returns:
-        (new_size, size) float64; every row sums to 1.
-    """
-    centres = np.clip((np.arange(new_size) + 0.5) * size / new_size - 0.5, 0, size - 1)
-    low = np.minimum(centres.astype(int), max(size - 2, 0))
-    fraction = centres - low
-    matrix = np.zeros((new_size, size))
-    rows = np.arange(new_size)
-    matrix[rows, low] = 1 - fraction
-    matrix[rows, np.minimum(low + 1, size - 1)] += fraction
     return matrix

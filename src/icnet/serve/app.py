@@ -9,8 +9,8 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.exceptions import HTTPException
 
 from icnet import __version__
-from icnet.serve.errors import Refused
-from icnet.serve.http.gatekeeper import HEALTH, Gatekeeper
+from icnet.serve.errors import Refused, error_document
+from icnet.serve.http.gatekeeper import HEALTH, Gatekeeper, refusal
 from icnet.serve.inference.routes import router as inference_router
 from icnet.serve.page.routes import router as page_router
 from icnet.serve.pictures.routes import router as pictures_router
@@ -37,16 +37,10 @@ def build_app(service: Service) -> FastAPI:
     return app
 
 
-def error_answer(status: int, text: str, headers: dict[str, str] | None = None) -> JSONResponse:
-    """The one form of every error: `{"error": "a sentence"}`."""
-    return JSONResponse({"error": text}, status, headers)
-
-
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refused)
     request.state.refused = error.reason
-    wait = {} if error.retry_after_s is None else {"retry-after": str(error.retry_after_s)}
-    return error_answer(error.status, str(error), wait)
+    return refusal(error)
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
@@ -55,7 +49,7 @@ async def _invalid(request: Request, error: Exception) -> Response:
     request.state.refused = "bad_request"
     first = error.errors()[0]
     where = " ".join(str(part) for part in first["loc"][:2])
-    return error_answer(400, f"{where[:80]}: {first['msg']}")
+    return JSONResponse(error_document(f"{where[:80]}: {first['msg']}"), 400)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
@@ -66,7 +60,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
         404: "there is nothing at this address: /openapi.json lists what there is",
         405: f"this address takes {headers.get('Allow', 'another method')} only",
     }
-    return error_answer(error.status_code, text.get(error.status_code, error.detail), headers)
+    return JSONResponse(error_document(text.get(error.status_code, error.detail)), error.status_code, headers)
 
 
 def _schema(app: FastAPI) -> dict[str, Any]:

@@ -26,11 +26,21 @@ class Refused(IcnetError):
     retry_after_s: ClassVar[int | None] = None
 
     @property
+    def wait(self) -> dict[str, str]:
+        """The header, or metadata of gRPC, that tells when to come again; nothing where that is no use."""
+        return {} if self.retry_after_s is None else {"retry-after": str(self.retry_after_s)}
+
+    @property
     def code(self) -> grpc.StatusCode:
         """Of the gRPC answer."""
         import grpc
 
         return grpc.StatusCode[self.code_name]
+
+
+def error_document(text: str) -> dict[str, str]:
+    """The JSON of every error over HTTP; `text` is one sentence."""
+    return {"error": text}
 
 
 class BadRequest(Refused):

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, cast
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from icnet.serve.errors import Overloaded
 from icnet.serve.http.parser import Parser, TinyChunks, error_answer, problem
 from icnet.serve.http.transport import Patience, Transport
 from icnet.serve.logs import event
@@ -245,7 +246,7 @@ class _Connection(H11Protocol):
         if not begun:
             headers, body = error_answer(text)
             if status == 503:
-                headers.append((b"retry-after", b"1"))
+                headers.append((b"retry-after", str(Overloaded.retry_after_s).encode()))
             lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}".encode(), *(b": ".join(h) for h in [*headers, _CLOSE])]
             self.transport.write(b"\r\n".join(lines) + b"\r\n\r\n" + body)
         self._refused = True

@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from icnet.serve.budget import Share
-from icnet.serve.errors import BadRequest, Draining, Forbidden, Overloaded, Refused, Unauthorized
+from icnet.serve.errors import BadRequest, Draining, Forbidden, Overloaded, Refused, Unauthorized, error_document
 from icnet.serve.logs import event, request_id
 from icnet.serve.security import check_token
 from icnet.serve.service import Service
@@ -97,7 +97,7 @@ class Gatekeeper:
             event("error", logging.ERROR, trace=error, request_id=state["request_id"])
             if visit.status is None:
                 text = f"an error inside the server; its log has the details under request {state['request_id']}"
-                await JSONResponse({"error": text}, 500)(scope, visit.receive, visit.send)
+                await JSONResponse(error_document(text), 500)(scope, visit.receive, visit.send)
         finally:
             self._note(visit)
 
@@ -168,7 +168,7 @@ class _Visit:
     async def refuse(self, error: Refused) -> None:
         """Answer with an error."""
         self.scope["state"]["refused"] = error.reason
-        await _refusal(error)(self.scope, self.receive, self.send)
+        await refusal(error)(self.scope, self.receive, self.send)
 
     def _account(self, length: bytes) -> None:
         """Clients that read slowly must not fill the memory with answers."""
@@ -223,10 +223,9 @@ def _from_elsewhere(headers: Headers, host: re.Match[str] | None) -> bool:
     return host is None or there != (_plain_name(host["ipv6"] or host["name"]), int(host["port"] or default))
 
 
-def _refusal(error: Refused) -> JSONResponse:
-    answer = JSONResponse({"error": str(error)}, error.status)
-    if error.retry_after_s is not None:
-        answer.headers["Retry-After"] = str(error.retry_after_s)
+def refusal(error: Refused) -> JSONResponse:
+    """The answer to a request that is refused."""
+    answer = JSONResponse(error_document(str(error)), error.status, error.wait)
     if isinstance(error, Unauthorized):
         for challenge in _CHALLENGES:
             answer.headers.append("WWW-Authenticate", challenge)

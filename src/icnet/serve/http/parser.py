@@ -6,6 +6,8 @@ from typing import Any
 import h11
 from starlette.types import Scope
 
+from icnet.serve.errors import error_document
+
 _MOST_HEADERS = 128
 _FREE_CHUNKS, _LEAST_CHUNK_BYTES = 1000, 1024
 """A body of more chunks than the first must have this many bytes per chunk on average: each costs as much as a small request."""
@@ -57,7 +59,7 @@ def problem(scope: Scope, header_bytes: int) -> tuple[int, str | None]:
 
 def error_answer(text: str) -> tuple[list[tuple[bytes, bytes]], bytes]:
     """Headers and body of an answer that the application has no part in."""
-    body = json.dumps({"error": text}).encode()
+    body = json.dumps(error_document(text)).encode()
     return [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),

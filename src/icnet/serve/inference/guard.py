@@ -49,8 +49,7 @@ class Guard:
             except Refused as error:
                 visit.status = error.code.name
                 self._service.metrics.rejected("grpc", error.reason)
-                wait = () if error.retry_after_s is None else (("retry-after", str(error.retry_after_s)),)
-                await context.abort(error.code, str(error), wait)
+                await context.abort(error.code, str(error), tuple(error.wait.items()))
             except Exception as error:
                 visit.status = "INTERNAL"
                 event("error", logging.ERROR, trace=error, request_id=visit.request_id)
