@@ -1,3 +1,5 @@
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -65,6 +67,14 @@ def test_exports_on_synthetic_streets(weights, tmp_path):
     assert "index" in result.stdout
     assert "soft" in result.stdout
     assert f"{kernel_zeros(load_weights(weights)):,} zeros" in result.stdout
+
+
+def test_exports_compared_with_keras_on_tensorflow(weights, tmp_path):
+    pytest.importorskip("tensorflow")
+    command = [sys.executable, "-m", "icnet", "export", str(weights), "-o", str(tmp_path / "out"), "--precision", "fp32"]
+    done = subprocess.run(command, env=os.environ | {"KERAS_BACKEND": "tensorflow"}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "tiny" / "FP32" / "tiny.xml").is_file()
 
 
 def test_exports_on_the_given_pictures(weights, tmp_path, monkeypatch):
