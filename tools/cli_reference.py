@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write docs/cli.md from the commands themselves.
+"""Write docs/reference/cli.md from the commands themselves.
 
 usage: python tools/cli_reference.py
 """
@@ -11,7 +11,7 @@ import typer
 
 from icnet.cli import app
 
-TARGET = Path(__file__).resolve().parents[1] / "docs" / "cli.md"
+TARGET = Path(__file__).resolve().parents[1] / "docs" / "reference" / "cli.md"
 
 
 def reference() -> str:
