@@ -21,9 +21,20 @@ def test_the_command_reference_is_fresh():
     assert (ROOT / "docs" / "reference" / "cli.md").read_text(encoding="utf-8") == made, "run `poe docs`"
 
 
-def test_commands_in_the_readme_exist():
-    lines = re.findall(r"^icnet (\w+)(.*)$", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
-    assert len(lines) > 5
+PAGES = [ROOT / "README.md", *sorted(path for path in (ROOT / "docs").glob("*.md") if path.name != "LOG.md")]
+
+
+def test_links_lead_somewhere():
+    for page in [*PAGES, ROOT / "docs" / "LOG.md", *(ROOT / "docs" / "log").glob("*.md")]:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), (page.name, target)
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if "\nicnet " in page.read_text(encoding="utf-8")], ids=lambda page: page.stem
+)
+def test_commands_in_the_documents_exist(page):
+    lines = re.findall(r"^icnet (\w+)(.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     for verb, rest in lines:
         known = {option for parameter in COMMANDS[verb].params for option in parameter.opts}
         assert set(re.findall(r"(?<=\s)--?[a-z][a-z-]*", rest.split("#")[0])) <= known, (verb, rest)

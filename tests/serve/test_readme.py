@@ -1,4 +1,4 @@
-"""The README's ways in, as they stand there."""
+"""The ways in, as `docs/serve.md` tells them."""
 
 import json
 import re
@@ -14,12 +14,11 @@ from serving import serving
 from icnet.network.spec import DEFAULT_MODEL
 from icnet.runtime.segmenter import Segmenter
 
-README = Path(__file__).resolve().parents[2] / "README.md"
-SECTION = README.read_text(encoding="utf-8").partition("\n## Serve\n")[2].partition("\n## ")[0]
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "serve.md").read_text(encoding="utf-8")
 
 
 def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", SECTION, re.DOTALL)
+    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
 
 
 @pytest.fixture(scope="module")
