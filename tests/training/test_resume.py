@@ -14,12 +14,12 @@ import pytest
 import resumable
 from resumable import CHECKPOINTS, DENSE, EPOCH_ENDS, FIRST_BEST, LOSSES, PARTS, STAGES, STEPS, Kill
 from safetensors import safe_open
+from tiny_network import Blocks
 
 from icnet.base.errors import UsageError
 from icnet.base.files import sole_writer
 from icnet.training.learner import Learner
 from icnet.training.trainer import Trainer
-from tiny_network import Blocks
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 
