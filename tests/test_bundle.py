@@ -10,6 +10,8 @@ from icnet.network.weights import Weights, file_sha256, load_weights, random_wei
 from icnet.runtime.engine import Engine
 from icnet.runtime.facts import model_facts
 
+HISTORY = [{"recipe": {"initial": "imagenet", "package": "some-model"}}, {"recipe": {"initial": "a.safetensors"}}]
+
 TOOL = runpy.run_path(str(Path(__file__).resolve().parents[1] / "tools" / "bundle.py"))
 
 
@@ -36,7 +38,8 @@ def trained(tmp_path, tiny) -> Path:
         name: array * (generator.random(array.shape) < 0.5).astype(np.float32) if name.endswith("kernel") else array
         for name, array in random_weights(tiny).tensors.items()
     }
-    save_weights(tmp_path / "best.safetensors", Weights(tiny, tensors, {"recipe": {"epochs": 7}, "miou_strict": 0.99}))
+    about = {"recipe": {"epochs": 7}, "miou_strict": 0.99, "history": HISTORY}
+    save_weights(tmp_path / "best.safetensors", Weights(tiny, tensors, about))
     return tmp_path / "best.safetensors"
 
 
@@ -54,6 +57,7 @@ def test_figures_terms_and_report(camvid, trained, tmp_path, monkeypatch, capsys
     assert 0 <= made.about["miou_strict"] < 0.99, "scored anew"
     assert made.about["data"].endswith("train split (3 images); val only chose the epoch")
     assert made.about["scored"] == "CamVid val (2 images)"
+    assert made.about["pretrained"] == "the trunk, on ImageNet: some-model (Apache-2.0)"
     facts = model_facts(str(target))
     for text in (
         file_sha256(target),

@@ -12,6 +12,7 @@ import dataclasses
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from icnet.base.errors import IcnetError, UsageError
 from icnet.base.files import replacing
@@ -49,6 +50,12 @@ def terms(root: Path, trained_on: Iterable[str], scored_on: str) -> dict[str, st
     }
 
 
+def pretrained(about: dict[str, Any]) -> dict[str, str]:
+    """What a weight file says about data that the weights saw before CamVid: nothing if there was none."""
+    packages = [run["recipe"]["package"] for run in about.get("history", []) if "package" in run.get("recipe", {})]
+    return {"pretrained": f"the trunk, on ImageNet: {packages[0]} (Apache-2.0)"} if packages else {}
+
+
 def bundle(source: Path, root: Path, target: Path, *, trained_on: Iterable[str], scored_on: str) -> tuple[Evaluation, str]:
     """Write `target`: the weights of `source`, scored on a split of the CamVid folder `root`, with figures and terms.
 
@@ -64,7 +71,7 @@ def bundle(source: Path, root: Path, target: Path, *, trained_on: Iterable[str],
     weights = load_weights(source)
     if not weights.about.get("trained", True):
         raise UsageError(f"{source} was not trained: give the weights of a run, such as runs/NAME/best.safetensors")
-    facts = terms(root, trained_on, scored_on)
+    facts = terms(root, trained_on, scored_on) | pretrained(weights.about)
     split = CamVid(root, scored_on)
     evaluation = evaluate((split[index] for index in range(len(split))), Engine(source))
     scores = evaluation.scores

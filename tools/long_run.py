@@ -21,7 +21,7 @@ FOLDER = ROOT / "runs" / "long"
 CAMVID = os.environ.get("ICNET_CAMVID", str(ROOT.parent / "shared" / "camvid"))
 
 PLANS: dict[str, list[str]] = {
-    "lite": ["--model", "icnet-lite"],
+    "lite": ["--model", "icnet-lite", "--initial", "imagenet"],
     "lite-large": ["--model", "icnet-lite-large"],
 }
 """Name of a run to the options of `icnet train` that it has beside its folder and data."""

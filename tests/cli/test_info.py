@@ -34,9 +34,10 @@ def test_document_of_a_model_without_weights(none_bundled, capsys):
 def test_default_model_and_plain_text(capsys):
     assert cli.run(["info"]) == 0
     out = capsys.readouterr().out
-    assert "kernel_weights 10,589,120\n" in out
-    assert "removed        60.3% of the kernel weights of icnet-camvid-ava-0001, 26,675,584\n" in out
-    assert "stem1" not in out
+    assert "kernel_weights    4,570,848\n" in out
+    assert "removed           82.9% of the kernel weights of icnet-camvid-ava-0001, 26,675,584\n" in out
+    assert "answers_unlabeled yes\n" in out
+    assert "stem " not in out
 
 
 def test_table_of_layers(tiny, tmp_path, capsys):
@@ -54,7 +55,7 @@ def test_table_of_layers(tiny, tmp_path, capsys):
 def test_table_without_weights_and_document_of_layers(none_bundled, capsys):
     assert cli.run(["info", "icnet-camvid-ava-sparse-60-0001", "--layers"]) == 0
     assert "classifier                1x1x256x12       3,072           -        -     256/256" in capsys.readouterr().out
-    assert cli.run(["info", "--layers", "--json"]) == 0
+    assert cli.run(["info", "icnet-camvid-ava-compact-60-0001", "--layers", "--json"]) == 0
     layers = json.loads(capsys.readouterr().out)["layers"]
     assert layers[0]["name"] == "stem1"
     assert layers[0]["kernel_shape"] == [3, 3, 3, 32]

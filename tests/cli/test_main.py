@@ -37,6 +37,10 @@ def test_no_verb_shows_the_help_as_wrong_usage(capsys):
         (["segment", "x" * 256, "-o", "x"], "icnet: cannot look for xxx"),
         (["info", "x" * 256 + ".xml"], "icnet: the system refused xxx"),
         (["info", "nonsense"], "icnet: unknown model 'nonsense'"),
+        (
+            ["info", "icnet-camvid-ava-compact-60-0001-int8"],
+            "`icnet export icnet-camvid-ava-compact-60-0001 -o models --precision",
+        ),
     ],
 )
 def test_wrong_usage_is_one_line(capsys, arguments, line):

@@ -119,13 +119,14 @@ def test_networks_that_cannot_be_measured_are_left_out(weights, monkeypatch):
         monkeypatch.setitem(sys.modules, name, None)
     frame = np.zeros((720, 960, 3), np.uint8)
     entries, left_out = speed._entries(frame, BenchmarkOptions(threads=1), lambda text: None)
-    assert set(left_out) == {"dense int8", "dense fp32, ONNX"}
+    assert set(left_out) == {"dense int8", "dense fp32, ONNX", "compact int8"}
     assert all("pip install" in reason for reason in left_out.values())
-    assert [entry.name for entry in entries] == ["dense fp32", "compact fp32", "compact int8", "compact int8, Segmenter"]
-    assert [entry.trained for entry in entries] == [False, True, True, True]
+    names = ["dense fp32", "compact fp32", "lite fp32", "lite int8", "lite int8, Segmenter"]
+    assert [entry.name for entry in entries] == names
+    assert [entry.trained for entry in entries] == [False, True, True, True, True]
     results = [entry.call() for entry in entries]
     assert all(result[0].shape == (1, 720, 960) for result in results[:-1])
-    agreeing = results[2][0][0] == results[3].classes
+    agreeing = results[3][0][0] == results[4].classes
     assert agreeing.mean() > 0.999, "the same network, decoded in the graph and outside"
 
 

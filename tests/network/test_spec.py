@@ -81,7 +81,7 @@ def test_a_mean_may_be_zero_and_whole():
 
 
 def test_presets_by_name():
-    assert preset(DEFAULT_MODEL.removesuffix("-int8")) is COMPACT_60
+    assert preset(DEFAULT_MODEL.removesuffix("-int8")) is LITE
     cards = {f"icnet-camvid-ava-{kind}0001" for kind in ("", "sparse-60-", "compact-60-")}
     assert set(PRESETS) == {"icnet-lite", "icnet-lite-large", *cards}
     with pytest.raises(ModelError, match="icnet-camvid-ava-0001"):

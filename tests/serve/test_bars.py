@@ -62,7 +62,7 @@ def test_what_is_too_much_is_refused_and_nothing_else_happens(tmp_path, tiny_fil
     pictures = [paint(number) for number in range(4)]
     with program(tmp_path, "--model", str(tiny_file), "--workers", "1", "--max-queue", "2") as running:
         for rpc in (False, True):
-            figures = overload(running, pictures, seconds=1, rpc=rpc, factor=2)
+            figures = overload(running, pictures, seconds=1, rpc=rpc, factor=4)
             assert not missed(figures)
             assert value(figures, "refused with") > 5
             assert value(figures, "answered with") > 20

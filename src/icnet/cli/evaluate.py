@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from icnet.network.spec import COMPACT_60, DEFAULT_MODEL
+from icnet.network.spec import DEFAULT_MODEL, LITE
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -53,7 +53,7 @@ def evaluate(
     if not no_picture:
         check_picture(picture)
     dataset = open_split(data, split)
-    model = model or (DEFAULT_MODEL if engine is EngineName.OPENVINO else COMPACT_60.name)
+    model = model or (DEFAULT_MODEL if engine is EngineName.OPENVINO else LITE.name)
     network = _network(model, engine)
     with progress() as bars:
         indices = bars.track(range(len(dataset)), description=f"evaluating {split}")

@@ -37,7 +37,7 @@ def info(
         if name == "removed":
             value = f"{facts.removed:.1%} of the kernel weights of {DENSE.name}, {facts.dense_kernel_weights:,}"
         if name != "dense_kernel_weights":  # said with `removed`
-            typer.echo(f"{name:<15}{_shown(value)}")
+            typer.echo(f"{name:<18}{_shown(value)}")
     if layers:
         typer.echo()
         for row in _table(facts):
@@ -47,6 +47,8 @@ def info(
 def _shown(value: object) -> str:
     if value is None:
         return "unknown (no weights of this model here)"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.4f}"
     return f"{value:,}" if isinstance(value, int) else str(value)

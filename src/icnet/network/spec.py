@@ -258,8 +258,8 @@ LITE_LARGE = LiteSpec(name="icnet-lite-large", trunk=LITE2, fusion=(128, 128, 12
 PRESETS: dict[str, Spec] = {spec.name: spec for spec in (LITE, LITE_LARGE, DENSE, SPARSE_60, COMPACT_60)}
 """The published networks by name."""
 
-DEFAULT_MODEL = f"{COMPACT_60.name}-int8"
-"""The model that every program uses unless told otherwise: `COMPACT_60` in eight bits."""
+DEFAULT_MODEL = f"{LITE.name}-int8"
+"""The model that every program uses unless told otherwise: `LITE` in eight bits."""
 
 
 def preset(name: str) -> Spec:

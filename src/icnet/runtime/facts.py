@@ -14,7 +14,7 @@ from icnet.network.registry import SHA256, bundled_path, find_ir, find_weights
 from icnet.network.spec import DENSE, PRESETS
 from icnet.network.weights import file_sha256
 
-ABOUT_MODEL = ("miou_strict", "miou_omz", "scored", "answers_unlabeled", "data", "licence")
+ABOUT_MODEL = ("miou_strict", "miou_omz", "scored", "answers_unlabeled", "data", "pretrained", "licence")
 """Facts that a weight file tells about itself, passed on as they are."""
 
 KernelShape = tuple[int, int, int, int]

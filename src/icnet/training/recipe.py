@@ -199,12 +199,14 @@ _PRETRAINED = Recipe(
 )
 
 RECIPES: dict[str, Recipe] = {
-    LITE.name: _PRETRAINED,
-    LITE_LARGE.name: _PRETRAINED,
+    LITE.name: replace(_PRETRAINED, initial=LITE.name),
+    LITE_LARGE.name: replace(_PRETRAINED, epochs=60, crop_hw=(400, 608)),
     DENSE.name: _SCRATCH,
     COMPACT_60.name: _SCRATCH,
     SPARSE_60.name: replace(
         _SCRATCH, epochs=300, learning_rate=3e-4, warmup_steps=100, initial=COMPACT_60.name, pruning=Pruning(ratio=0.6)
     ),
 }
-"""How each published model is trained: the lite ones on a CPU, the others on one GPU for hours to a day; else shrink them."""
+"""How each published model is trained: the lite ones on a CPU, the others on one GPU for hours to a day; else shrink them.
+
+`icnet-lite` goes on from its own weights, for streets of one's own; those came of the same recipe with `--initial imagenet`."""
