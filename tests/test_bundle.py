@@ -2,9 +2,9 @@ import runpy
 import sys
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
+from camvid_folder import camvid_folder
 
 from icnet.network.weights import Weights, file_sha256, load_weights, random_weights, save_weights
 from icnet.runtime.engine import Engine
@@ -16,18 +16,9 @@ TOOL = runpy.run_path(str(Path(__file__).resolve().parents[1] / "tools" / "bundl
 
 
 @pytest.fixture
-def camvid(tmp_path, blocks) -> Path:
+def camvid(tmp_path) -> Path:
     """A CamVid folder with three training and two validation pictures."""
-    root = tmp_path / "camvid"
-    for split, count in (("train", 3), ("val", 2)):
-        lines = []
-        for sample in (blocks(count)[index] for index in range(count)):
-            for kind, array in ((split, sample.image), (f"{split}annot", sample.labels)):
-                (root / kind).mkdir(parents=True, exist_ok=True)
-                cv2.imwrite(str(root / kind / f"{sample.name}.png"), array)
-            lines.append(f"{split}/{sample.name}.png {split}annot/{sample.name}.png")
-        (root / f"{split}.txt").write_text("\n".join(lines))
-    return root
+    return camvid_folder(tmp_path / "camvid", train=3, val=2)
 
 
 @pytest.fixture

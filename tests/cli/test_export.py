@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import typer
-from tiny_network import Blocks
+from camvid_folder import camvid_folder
 from typer.testing import CliRunner
 
 from icnet.base.errors import DataError, ModelError, UsageError
@@ -114,16 +114,7 @@ def test_without_keras(weights, tmp_path, monkeypatch):
 
 
 def labelled(folder: Path) -> Path:
-    """A CamVid folder of coloured rectangles."""
-    for split, count in (("train", 5), ("val", 3)):
-        for kind in (split, f"{split}annot"):
-            (folder / kind).mkdir(parents=True)
-        for index in range(count):
-            sample = Blocks(count, seed=len(split))[index]
-            cv2.imwrite(str(folder / split / f"{index}.png"), sample.image)
-            cv2.imwrite(str(folder / f"{split}annot" / f"{index}.png"), sample.labels)
-        (folder / f"{split}.txt").write_text("\n".join(f"{split}/{index}.png {split}annot/{index}.png" for index in range(count)))
-    return folder
+    return camvid_folder(folder, train=5, val=3)
 
 
 def test_eight_bits_with_a_guard(weights, tmp_path):
