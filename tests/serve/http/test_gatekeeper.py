@@ -9,9 +9,10 @@ import logging
 
 import httpx
 import pytest
-from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
 from listening import bare_service, listening, read_answer, until
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.testclient import TestClient
 
 from icnet.serve.errors import Overloaded, Refused
@@ -29,46 +30,51 @@ HEADERS = {
 }
 
 
-def application(service):
-    app = FastAPI(docs_url=None, redoc_url=None)
+def route(app, path, method="GET"):
+    return lambda endpoint: app.add_route(path, endpoint, methods=[method])
 
-    @app.get("/items/{name}")
-    async def item(request: Request, name: str) -> Response:
+
+def application(service):
+    app = Starlette()
+
+    @route(app, "/items/{name}")
+    async def item(request: Request) -> Response:
         return Response(
             request.state.request_id, headers={"X-Model-Name": "net", "X-Model-Version": "abc", "Cache-Control": "max-age=60"}
         )
 
-    @app.post("/items/{name}")
-    async def change(request: Request, name: str) -> int:
+    @route(app, "/items/{name}", "POST")
+    async def change(request: Request) -> Response:
         async with received(request, service) as body:
-            return len(body)
+            return JSONResponse(len(body))
 
-    @app.get("/v2/health/live")
-    @app.get("/v2/health/ready")
-    async def health() -> bool:
-        return True
+    async def health(_: Request) -> Response:
+        return JSONResponse(True)
 
-    @app.get("/full")
-    async def full() -> None:
+    for path in ("/v2/health/live", "/v2/health/ready"):
+        app.add_route(path, health)
+
+    @route(app, "/full")
+    async def full(_: Request) -> None:
         raise Overloaded("try again")
 
-    @app.get("/broken")
-    async def broken() -> None:
+    @route(app, "/broken")
+    async def broken(_: Request) -> None:
         raise RuntimeError("secret detail")
 
-    @app.get("/late")
-    async def late() -> Response:
+    @route(app, "/late")
+    async def late(_: Request) -> Response:
         async def pieces():
             yield b"begun"
             raise RuntimeError("too late")
 
         return StreamingResponse(pieces())
 
-    @app.exception_handler(Refused)
     async def refused(request: Request, error: Refused) -> Response:
         request.state.refused = error.reason
         return JSONResponse({"error": str(error)}, error.status)
 
+    app.add_exception_handler(Refused, refused)
     app.add_middleware(Gatekeeper, service=service)
     return app
 
@@ -324,8 +330,8 @@ def test_requests_that_the_end_cuts_short_are_told(log):
     service = bare_service()
     app = application(service)
 
-    @app.get("/begun")
-    async def begun() -> Response:
+    @route(app, "/begun")
+    async def begun(_: Request) -> Response:
         async def pieces():
             yield b"begun"
             await asyncio.sleep(60)
@@ -362,8 +368,8 @@ def large(service, most: int, *, streamed: bool = False):
     app = application(service)
     service.answers._limit_bytes = most * size
 
-    @app.get("/large")
-    async def large() -> Response:
+    @route(app, "/large")
+    async def large(_: Request) -> Response:
         async def pieces():
             for _ in range(16):
                 yield bytes(size // 16)

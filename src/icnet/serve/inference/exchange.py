@@ -9,13 +9,16 @@ import numpy as np
 import orjson
 
 from icnet.serve.errors import BadRequest
+from icnet.serve.http.validation import validated
 from icnet.serve.inference import protocol
 from icnet.serve.inference.json_body import JsonBody, read_json
-from icnet.serve.inference.openapi import HEADER
-from icnet.serve.inference.schemas import InferenceRequest, RequestInput, checked
+from icnet.serve.inference.schemas import InferenceRequest, RequestInput
 from icnet.serve.inference.tensors import from_bytes, from_json, to_bytes, to_json
 from icnet.serve.models import Served
 from icnet.serve.service import Service
+
+HEADER = "Inference-Header-Content-Length"
+"""Bytes of JSON before the binary data; without it the whole body is JSON."""
 
 _NUMBER = re.compile(r"[0-9]{1,18}")
 
@@ -50,7 +53,7 @@ def answer(service: Service, served: Served, body: bytes, lengths: Sequence[str]
     with service.metrics.stage("decode"):
         json, binary = _divided(body, lengths)
         parsed = read_json(json, service.limits.json_depth, array_at=("inputs", 0, "data"))
-        request = checked(InferenceRequest, parsed.document)
+        request = validated(InferenceRequest, parsed.document)
         protocol.check_parameters(request.parameters)
         binary_names = _binary_names(request)
         names = protocol.wanted(served, [output.name for output in request.outputs])
