@@ -10,6 +10,7 @@ import openvino as ov
 import pytest
 import tritonclient.http
 from api_document import api_document
+from listening import bare_service
 from protocol import picture, serving_protocol
 from serving import service
 from tiny_network import TINY
@@ -17,6 +18,7 @@ from tritonclient.utils import InferenceServerException
 
 from icnet.network.openvino_model import openvino_model
 from icnet.network.weights import random_weights, save_weights
+from icnet.serve.http.gatekeeper import Gatekeeper
 from icnet.serve.inference import protocol as inference
 from icnet.serve.inference.exchange import Answer, answer
 from icnet.serve.inference.routes import _sent
@@ -209,8 +211,8 @@ def test_a_large_answer_is_handed_on_in_pieces():
     async def receive():
         await asyncio.Event().wait()
 
-    scope = {"type": "http", "method": "POST", "asgi": {"version": "3.0", "spec_version": "2.4"}}
-    asyncio.run(_sent(Answer(pieces, 4), headers)(scope, receive, send))
+    scope = {"type": "http", "method": "POST", "path": "/", "headers": [], "asgi": {"version": "3.0", "spec_version": "2.4"}}
+    asyncio.run(Gatekeeper(_sent(Answer(pieces, 4), headers), bare_service())(scope, receive, send))
     bodies = [message["body"] for message in sent[1:]]
     assert max(map(len, bodies)) <= 1 << 18
     assert b"".join(bodies) == b"".join(pieces)

@@ -181,7 +181,7 @@ class _Visit:
         self.bytes_out += len(body)
         for start in range(0, len(body) or 1, _LARGE_BYTES):
             end = start + _LARGE_BYTES
-            await self._send({**message, "body": body[start:end], "more_body": more or end < len(body)})
+            await self._send({**message, "body": bytes(body[start:end]), "more_body": more or end < len(body)})
 
     def _headers(self, own: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         """The application's headers and the standing ones."""

@@ -20,9 +20,6 @@ from icnet.serve.service import Service
 _LONGEST_SMALL = 64 * 1024
 """Bytes of a body that holds no picture."""
 
-_PORTION = 1 << 18
-"""Bytes of an answer that are handed on at a time."""
-
 
 def routes(service: Service) -> list[Route]:
     """The routes of a service."""
@@ -105,17 +102,14 @@ class _Endpoints:
 
 
 def _sent(result: Answer, headers: dict[str, str]) -> Response:
+    """A response that is never whole in memory: the gatekeeper sends its pieces in portions."""
     media_type = "application/json"
     if result.json_bytes is not None:
         media_type, headers[HEADER] = "application/octet-stream", str(result.json_bytes)
-    if result.size_bytes <= _PORTION:
-        return Response(b"".join(result.pieces), media_type=media_type, headers=headers)
     headers["Content-Length"] = str(result.size_bytes)
-    return StreamingResponse(_portions(result.pieces), media_type=media_type, headers=headers)
+    return StreamingResponse(_each(result.pieces), media_type=media_type, headers=headers)
 
 
-async def _portions(pieces: Sequence[bytes | memoryview]) -> AsyncIterator[bytes]:
-    """A large body bit by bit: copied at once, as it is on its way to the socket, it would hold up all others."""
+async def _each(pieces: Sequence[bytes | memoryview]) -> AsyncIterator[bytes | memoryview]:
     for piece in pieces:
-        for start in range(0, len(piece), _PORTION):
-            yield bytes(piece[start : start + _PORTION])
+        yield piece
