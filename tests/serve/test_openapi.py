@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 from icnet import __version__
 from icnet.base.classes import NAMES
 from icnet.serve.app import build_app
-from icnet.serve.pictures.answers import Form
+from icnet.serve.pictures.results import Form
 from icnet.serve.pictures.routes import SegmentQuery
 
 DOCUMENT = api_document()

@@ -366,7 +366,7 @@ def large(service, most: int, *, streamed: bool = False):
     """An application with answers of 1 MiB, of which `most` may be on their way."""
     size = 1 << 20
     app = application(service)
-    service.answers._limit_bytes = most * size
+    service.responses._limit_bytes = most * size
 
     @route(app, "/large")
     async def large(_: Request) -> Response:
@@ -399,7 +399,7 @@ def test_slow_readers_do_not_fill_the_memory(streamed):
         assert sample(service, "icnet_requests_total", protocol="http", route="/large", status="503") == 1
         for client in slow:
             assert read_answer(client)[2] == bytes(1 << 20)
-        until(lambda: service.answers.held_bytes == 0)
+        until(lambda: service.responses.held_bytes == 0)
         slow[0].sendall(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n")
         assert read_answer(slow[0])[0] == 200
 
@@ -409,7 +409,7 @@ def test_one_answer_is_never_too_large():
     with listening(service, large(service, 0)) as server, server.client() as client:
         client.sendall(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n")
         assert read_answer(client)[2] == bytes(1 << 20)
-    assert service.answers.held_bytes == 0
+    assert service.responses.held_bytes == 0
 
 
 def test_all_together_over_a_socket():

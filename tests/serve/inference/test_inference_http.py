@@ -20,7 +20,7 @@ from icnet.network.openvino_model import openvino_model
 from icnet.network.weights import random_weights, save_weights
 from icnet.serve.http.gatekeeper import Gatekeeper
 from icnet.serve.inference import protocol as inference
-from icnet.serve.inference.exchange import Answer, answer
+from icnet.serve.inference.exchange import InferenceResponse, respond
 from icnet.serve.inference.routes import _sent
 from icnet.serve.limits import Limits
 
@@ -152,11 +152,11 @@ def test_only_what_is_asked_for_is_computed(both, monkeypatch):
     monkeypatch.setattr(inference, "decode_confidence", refuse)
     served = both.service.models.get()
     for outputs in (["classes"], ["logits"]):
-        answer(both.service, served, json.dumps(asked(None, *outputs)).encode(), [])
+        respond(both.service, served, json.dumps(asked(None, *outputs)).encode(), [])
     monkeypatch.setattr(inference, "decode", refuse)
-    answer(both.service, served, json.dumps(asked(None, "logits")).encode(), [])
+    respond(both.service, served, json.dumps(asked(None, "logits")).encode(), [])
     with pytest.raises(AssertionError):
-        answer(both.service, served, json.dumps(asked(None, "classes")).encode(), [])
+        respond(both.service, served, json.dumps(asked(None, "classes")).encode(), [])
 
 
 def test_each_output_by_itself_binary_or_not(both):
@@ -212,7 +212,7 @@ def test_a_large_answer_is_handed_on_in_pieces():
         await asyncio.Event().wait()
 
     scope = {"type": "http", "method": "POST", "path": "/", "headers": [], "asgi": {"version": "3.0", "spec_version": "2.4"}}
-    asyncio.run(Gatekeeper(_sent(Answer(pieces, 4), headers), bare_service())(scope, receive, send))
+    asyncio.run(Gatekeeper(_sent(InferenceResponse(pieces, 4), headers), bare_service())(scope, receive, send))
     bodies = [message["body"] for message in sent[1:]]
     assert max(map(len, bodies)) <= 1 << 18
     assert b"".join(bodies) == b"".join(pieces)

@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 
 from icnet.network.openvino_model import openvino_model
 from icnet.network.weights import random_weights
-from icnet.serve.pictures.answers import Form
+from icnet.serve.pictures.results import Form
 from icnet.serve.service import Service
 
 

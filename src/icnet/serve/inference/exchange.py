@@ -1,4 +1,4 @@
-"""A request for inference as it comes over HTTP, and its answer."""
+"""A request for inference as it comes over HTTP, and its response."""
 
 import re
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ _NUMBER = re.compile(r"[0-9]{1,18}")
 
 
 @dataclass(frozen=True)
-class Answer:
+class InferenceResponse:
     """What is sent back."""
 
     pieces: list[bytes | memoryview]
@@ -38,8 +38,8 @@ class Answer:
         return sum(map(len, self.pieces))
 
 
-def answer(service: Service, served: Served, body: bytes, lengths: Sequence[str]) -> Answer:
-    """Answer a request; for a worker's thread.
+def respond(service: Service, served: Served, body: bytes, lengths: Sequence[str]) -> InferenceResponse:
+    """InferenceResponse a request; for a worker's thread.
 
     Args:
         service: its limits and metrics.
@@ -112,7 +112,7 @@ def _data(tensor: RequestInput, parsed: JsonBody, binary: memoryview, pixels: in
     return from_bytes(binary, tensor.shape)
 
 
-def _encoded(about: dict[str, str], results: dict[str, np.ndarray], binary_names: set[str]) -> Answer:
+def _encoded(about: dict[str, str], results: dict[str, np.ndarray], binary_names: set[str]) -> InferenceResponse:
     json: list[bytes] = [orjson.dumps(about)[:-1], b',"outputs":[']
     binary: list[memoryview] = []
     for position, (name, values) in enumerate(results.items()):
@@ -125,4 +125,4 @@ def _encoded(about: dict[str, str], results: dict[str, np.ndarray], binary_names
         else:
             json += [orjson.dumps(head)[:-1], b',"data":', *to_json(values), b"}"]
     json.append(b"]}")
-    return Answer([*json, *binary], sum(map(len, json)) if binary else None)
+    return InferenceResponse([*json, *binary], sum(map(len, json)) if binary else None)

@@ -12,7 +12,7 @@ from icnet.serve.http.body import in_time, received
 from icnet.serve.http.headers import model_headers
 from icnet.serve.http.validation import Model, validated
 from icnet.serve.inference import protocol
-from icnet.serve.inference.exchange import HEADER, Answer, answer
+from icnet.serve.inference.exchange import HEADER, InferenceResponse, respond
 from icnet.serve.inference.json_body import read_json
 from icnet.serve.inference.schemas import IndexRequest, RepositoryRequest
 from icnet.serve.service import Service
@@ -73,8 +73,8 @@ class _Endpoints:
         service, served = self._service, self._service.models.get(**request.path_params)
         lengths = request.headers.getlist(HEADER)
         async with received(request, service) as body:
-            result: Answer = await service.pool.run(lambda: answer(service, served, body, lengths))
-        return _sent(result, model_headers(served))
+            response = await service.pool.run(lambda: respond(service, served, body, lengths))
+        return _sent(response, model_headers(served))
 
     async def index(self, request: Request) -> Response:
         await self._small(request, IndexRequest)
@@ -101,13 +101,13 @@ class _Endpoints:
         return validated(model, read_json(bytes(body or b"{}"), self._service.limits.json_depth).document)
 
 
-def _sent(result: Answer, headers: dict[str, str]) -> Response:
+def _sent(response: InferenceResponse, headers: dict[str, str]) -> Response:
     """A response that is never whole in memory: the gatekeeper sends its pieces in portions."""
     media_type = "application/json"
-    if result.json_bytes is not None:
-        media_type, headers[HEADER] = "application/octet-stream", str(result.json_bytes)
-    headers["Content-Length"] = str(result.size_bytes)
-    return StreamingResponse(_each(result.pieces), media_type=media_type, headers=headers)
+    if response.json_bytes is not None:
+        media_type, headers[HEADER] = "application/octet-stream", str(response.json_bytes)
+    headers["Content-Length"] = str(response.size_bytes)
+    return StreamingResponse(_each(response.pieces), media_type=media_type, headers=headers)
 
 
 async def _each(pieces: Sequence[bytes | memoryview]) -> AsyncIterator[bytes | memoryview]:

@@ -10,7 +10,7 @@ from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 
 from icnet.base.classes import NAMES, PALETTE_RGB, VOID
-from icnet.serve.pictures.answers import jpeg
+from icnet.serve.pictures.results import jpeg
 from icnet.serve.service import Service
 from icnet.street.drive import StreetDrive, StreetOptions
 

@@ -23,7 +23,7 @@ from icnet.serve.http.headers import model_headers
 from icnet.serve.http.multipart import FIELD, picture_part
 from icnet.serve.http.validation import validated
 from icnet.serve.models import Served
-from icnet.serve.pictures.answers import Form, Wanted, encode, negotiate
+from icnet.serve.pictures.results import Form, Wanted, encode, negotiate
 from icnet.serve.service import Service
 
 _UNTOLD = frozenset({"", "application/octet-stream", "application/x-www-form-urlencoded"})
@@ -63,9 +63,9 @@ def routes(service: Service) -> list[Route]:
                 return encode(segmentation, wanted, served)
 
         async with received(request, service) as body:
-            answer = await service.pool.run(work)
+            encoded = await service.pool.run(work)
         headers = model_headers(served) | {"Cache-Control": "no-store", "Server-Timing": stages.header}
-        return Response(answer, media_type=wanted.media_type, headers=headers)
+        return Response(encoded, media_type=wanted.media_type, headers=headers)
 
     return [Route("/v1/segment", segment, methods=["POST"])]
 
