@@ -76,6 +76,6 @@ def test_a_token_that_no_header_can_carry_is_refused(token, capfd, tmp_path):
 
 def test_without_the_extra_it_says_what_to_install(capfd, monkeypatch):
     monkeypatch.setitem(sys.modules, "icnet.serve.server", None)
-    monkeypatch.setitem(sys.modules, "fastapi", None)
+    monkeypatch.setitem(sys.modules, "starlette", None)
     assert run(["serve"]) == 2
     assert "pip install 'icnet[serve]'" in capfd.readouterr().err

@@ -7,16 +7,15 @@ from pathlib import Path
 import cv2
 import httpx
 import numpy as np
-from fastapi import FastAPI
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 from segment_runs import picture, tiny_model
 from serving import service
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse
 from starlette.testclient import TestClient
 
 from icnet.serve.errors import Refused
 from icnet.serve.limits import Limits
-from icnet.serve.pictures.routes import router
+from icnet.serve.pictures.routes import routes
 from icnet.serve.service import Service
 
 PICTURE = cv2.resize(picture(0), (320, 240))
@@ -33,10 +32,8 @@ def tiny_service(folder: Path) -> Service:
 
 @contextmanager
 def client_of(serve: Service) -> Iterator[TestClient]:
-    app = FastAPI()
-    app.include_router(router(serve))
-    app.add_exception_handler(Refused, lambda _, error: JSONResponse({"error": str(error)}, error.status))
-    app.add_exception_handler(RequestValidationError, lambda _, error: JSONResponse({"error": str(error)}, 400))
+    refused = {Refused: lambda _, error: JSONResponse({"error": str(error)}, error.status)}
+    app = Starlette(routes=routes(serve), exception_handlers=refused)
     with TestClient(app) as client:
         yield client
 

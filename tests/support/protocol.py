@@ -9,12 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import uvicorn
-from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
 
 from icnet.serve.errors import Refused
 from icnet.serve.inference.messages import message_class
-from icnet.serve.inference.routes import router
+from icnet.serve.inference.routes import routes
 from icnet.serve.inference.servicer import grpc_server
 from icnet.serve.service import Service
 
@@ -33,15 +34,13 @@ class Both:
 @contextmanager
 def serving_protocol(service: Service) -> Iterator[Both]:
     """Serve the protocol's routes, without what the whole server puts around them."""
-    app = FastAPI()
-    app.include_router(router(service))
 
     async def refused(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, Refused)
         wait = {} if error.retry_after_s is None else {"retry-after": str(error.retry_after_s)}
         return JSONResponse({"error": str(error)}, error.status, wait)
 
-    app.add_exception_handler(Refused, refused)
+    app = Starlette(routes=routes(service), exception_handlers={Refused: refused})
     http = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, lifespan="off"))
     came, found = threading.Event(), []
 

@@ -14,8 +14,8 @@ class Refused(IcnetError):
     """Base of every refusal of a request.
 
     Attributes:
-        status: of the HTTP answer.
-        code_name: of the gRPC answer's code.
+        status: of the HTTP response.
+        code_name: of the gRPC status.
         reason: a word for metrics.
         retry_after_s: when it is worth another try; None where the same request would be refused again.
     """
@@ -32,7 +32,7 @@ class Refused(IcnetError):
 
     @property
     def code(self) -> grpc.StatusCode:
-        """Of the gRPC answer."""
+        """Of the gRPC status."""
         import grpc
 
         return grpc.StatusCode[self.code_name]

@@ -16,7 +16,7 @@ class Limits:
     decompressed_bytes: int = 32 * MIB
     """Of a body that was sent with gzip or deflate."""
     buffered_bytes: int = 128 * MIB
-    """Of all bodies that are held at one time; large answers that are being sent may take as much again."""
+    """Of all bodies that are held at one time; large responses that are being sent may take as much again."""
     pixels: int = 16_000_000
     """Of a picture, known from its header."""
     json_depth: int = 16

@@ -8,7 +8,7 @@ from typing import Literal
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 Stage = Literal["read", "queue", "decode", "segment", "encode"]
-"""Receiving the body, waiting for a worker, bytes to pixels, the network, and the answer's bytes."""
+"""Receiving the body, waiting for a worker, bytes to pixels, the network, and the result's bytes."""
 
 Protocol = Literal["http", "grpc"]
 
@@ -51,7 +51,7 @@ class Metrics:
         self._stage_seconds.labels(name).observe(seconds)
 
     def answered(self, protocol: Protocol, route: str, status: str, seconds: float) -> None:
-        """Note an answer; `route` is a pattern, never what a client made up."""
+        """Note a response; `route` is a pattern, never what a client made up."""
         self._requests.labels(protocol, route, status).inc()
         self._request_seconds.labels(protocol, route).observe(seconds)
 

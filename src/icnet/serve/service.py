@@ -26,12 +26,12 @@ class Service:
     """The server is about to end: what is in flight is answered, nothing new begun."""
     budget: Budget = field(init=False)
     """Of the bodies being held."""
-    answers: Budget = field(init=False)
-    """Of large answers that clients have not taken yet; apart, so that slow readers leave room for requests."""
+    responses: Budget = field(init=False)
+    """Of large responses that clients have not taken yet; apart, so that slow readers leave room for requests."""
 
     def __post_init__(self) -> None:
         self.budget = Budget(self.limits.buffered_bytes, self.metrics.buffered, of="the requests being received")
-        self.answers = Budget(self.limits.buffered_bytes, self.metrics.answering, of="the answers being sent")
+        self.responses = Budget(self.limits.buffered_bytes, self.metrics.answering, of="the answers being sent")
 
     @property
     def ready(self) -> bool:

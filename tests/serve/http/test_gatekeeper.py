@@ -9,9 +9,10 @@ import logging
 
 import httpx
 import pytest
-from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
 from listening import bare_service, listening, read_answer, until
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.testclient import TestClient
 
 from icnet.serve.errors import Overloaded, Refused
@@ -29,46 +30,51 @@ HEADERS = {
 }
 
 
-def application(service):
-    app = FastAPI(docs_url=None, redoc_url=None)
+def route(app, path, method="GET"):
+    return lambda endpoint: app.add_route(path, endpoint, methods=[method])
 
-    @app.get("/items/{name}")
-    async def item(request: Request, name: str) -> Response:
+
+def application(service):
+    app = Starlette()
+
+    @route(app, "/items/{name}")
+    async def item(request: Request) -> Response:
         return Response(
             request.state.request_id, headers={"X-Model-Name": "net", "X-Model-Version": "abc", "Cache-Control": "max-age=60"}
         )
 
-    @app.post("/items/{name}")
-    async def change(request: Request, name: str) -> int:
+    @route(app, "/items/{name}", "POST")
+    async def change(request: Request) -> Response:
         async with received(request, service) as body:
-            return len(body)
+            return JSONResponse(len(body))
 
-    @app.get("/v2/health/live")
-    @app.get("/v2/health/ready")
-    async def health() -> bool:
-        return True
+    async def health(_: Request) -> Response:
+        return JSONResponse(True)
 
-    @app.get("/full")
-    async def full() -> None:
+    for path in ("/v2/health/live", "/v2/health/ready"):
+        app.add_route(path, health)
+
+    @route(app, "/full")
+    async def full(_: Request) -> None:
         raise Overloaded("try again")
 
-    @app.get("/broken")
-    async def broken() -> None:
+    @route(app, "/broken")
+    async def broken(_: Request) -> None:
         raise RuntimeError("secret detail")
 
-    @app.get("/late")
-    async def late() -> Response:
+    @route(app, "/late")
+    async def late(_: Request) -> Response:
         async def pieces():
             yield b"begun"
             raise RuntimeError("too late")
 
         return StreamingResponse(pieces())
 
-    @app.exception_handler(Refused)
     async def refused(request: Request, error: Refused) -> Response:
         request.state.refused = error.reason
         return JSONResponse({"error": str(error)}, error.status)
 
+    app.add_exception_handler(Refused, refused)
     app.add_middleware(Gatekeeper, service=service)
     return app
 
@@ -324,8 +330,8 @@ def test_requests_that_the_end_cuts_short_are_told(log):
     service = bare_service()
     app = application(service)
 
-    @app.get("/begun")
-    async def begun() -> Response:
+    @route(app, "/begun")
+    async def begun(_: Request) -> Response:
         async def pieces():
             yield b"begun"
             await asyncio.sleep(60)
@@ -360,10 +366,10 @@ def large(service, most: int, *, streamed: bool = False):
     """An application with answers of 1 MiB, of which `most` may be on their way."""
     size = 1 << 20
     app = application(service)
-    service.answers._limit_bytes = most * size
+    service.responses._limit_bytes = most * size
 
-    @app.get("/large")
-    async def large() -> Response:
+    @route(app, "/large")
+    async def large(_: Request) -> Response:
         async def pieces():
             for _ in range(16):
                 yield bytes(size // 16)
@@ -393,7 +399,7 @@ def test_slow_readers_do_not_fill_the_memory(streamed):
         assert sample(service, "icnet_requests_total", protocol="http", route="/large", status="503") == 1
         for client in slow:
             assert read_answer(client)[2] == bytes(1 << 20)
-        until(lambda: service.answers.held_bytes == 0)
+        until(lambda: service.responses.held_bytes == 0)
         slow[0].sendall(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n")
         assert read_answer(slow[0])[0] == 200
 
@@ -403,7 +409,7 @@ def test_one_answer_is_never_too_large():
     with listening(service, large(service, 0)) as server, server.client() as client:
         client.sendall(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n")
         assert read_answer(client)[2] == bytes(1 << 20)
-    assert service.answers.held_bytes == 0
+    assert service.responses.held_bytes == 0
 
 
 def test_all_together_over_a_socket():

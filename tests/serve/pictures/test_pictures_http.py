@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import openvino as ov
 import pytest
+from api_document import api_document
 from picture_mutations import encoded, originals
 from pictures_client import LIMITS, PICTURE, PNG, client_of, form, post, post_form, read, refusal, tiny_service
 from PIL import Image
@@ -14,7 +15,7 @@ from starlette.testclient import TestClient
 
 from icnet.network.openvino_model import openvino_model
 from icnet.network.weights import random_weights
-from icnet.serve.pictures.answers import Form
+from icnet.serve.pictures.results import Form
 from icnet.serve.service import Service
 
 
@@ -115,7 +116,7 @@ def test_parameters_choose_what_is_shown(client, serve):
         ({"opacity": "nan"}, "opacity"),
         ({"abstain": 1.5}, "less than or equal to 1"),
         ({"legend": "perhaps"}, "legend"),
-        ({"other": 1}, "Extra inputs are not permitted"),
+        ({"other": 1}, "extra inputs are not permitted"),
         ({"legend": ["true", "false"]}, "the parameter legend is given 2 times"),
     ],
 )
@@ -195,8 +196,8 @@ def test_wrong_forms_are_refused(client):
     assert "without a boundary" in refusal(client, 400, form(b"x"), "multipart/form-data")
 
 
-def test_openapi_tells_what_comes_back(client):
-    answers = client.get("/openapi.json").json()["paths"]["/v1/segment"]["post"]["responses"]
+def test_openapi_tells_what_comes_back():
+    answers = api_document()["paths"]["/v1/segment"]["post"]["responses"]
     assert {"X-Model-Name", "X-Model-Version", "Server-Timing"} == set(answers["200"]["headers"])
     refused = {"400", "401", "403", "404", "406", "408", "413", "415", "503"}
     assert refused <= set(answers)

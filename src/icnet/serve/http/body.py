@@ -40,7 +40,7 @@ async def received(request: Request, service: Service) -> AsyncIterator[bytes]:
         TooSlow: as `in_time` has it.
         UnsupportedMedia: the coding is another one.
         BadRequest: the compressed data are damaged.
-        starlette.requests.ClientDisconnect: nobody waits for the answer any more.
+        starlette.requests.ClientDisconnect: nobody waits for the response any more.
     """
     service.check()
     coding = _coding(request)

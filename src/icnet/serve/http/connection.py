@@ -12,7 +12,7 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from icnet.serve.errors import Overloaded
-from icnet.serve.http.parser import Parser, TinyChunks, error_answer, problem
+from icnet.serve.http.parser import Parser, TinyChunks, error_response, problem
 from icnet.serve.http.transport import Patience, Transport
 from icnet.serve.logs import event
 from icnet.serve.service import Service
@@ -220,7 +220,7 @@ class _Connection(H11Protocol):
                 self._abort()
             return
         self._note_refusal(status, wrong, "bad_request")
-        headers, body = error_answer(wrong)
+        headers, body = error_response(wrong)
         await sending({"type": "http.response.start", "status": status, "headers": headers})
         await sending({"type": "http.response.body", "body": body})
 
@@ -244,7 +244,7 @@ class _Connection(H11Protocol):
             self.cycle.message_event.set()
         self._note_refusal(status, text, reason)
         if not begun:
-            headers, body = error_answer(text)
+            headers, body = error_response(text)
             if status == 503:
                 headers.append((b"retry-after", str(Overloaded.retry_after_s).encode()))
             lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}".encode(), *(b": ".join(h) for h in [*headers, _CLOSE])]

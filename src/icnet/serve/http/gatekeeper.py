@@ -26,7 +26,7 @@ _QUIET = HEALTH | {"/metrics"}
 """Asked every few seconds."""
 
 _LARGE_BYTES = 64 << 10
-"""Larger answers are accounted for, and sent so many bytes at a time."""
+"""Larger responses are accounted for, and sent so many bytes at a time."""
 _FAREWELL_SECONDS = 1.0
 """The end does not wait longer for a client to take a refusal."""
 
@@ -46,7 +46,7 @@ _STANDING = [
         b"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     ),
 ]
-"""Headers of every answer."""
+"""Headers of every response."""
 _HTTPS_ONLY = (b"strict-transport-security", b"max-age=31536000")
 _NOT_KEPT = (b"cache-control", b"no-store")
 
@@ -71,7 +71,7 @@ class Gatekeeper:
         headers = Headers(scope=scope)
         state = scope.setdefault("state", {})
         state["request_id"] = request_id(headers.get("x-request-id"))
-        with self._service.answers.share() as share:
+        with self._service.responses.share() as share:
             await self._pass(_Visit(scope, receive, send, share), headers)
 
     async def _pass(self, visit: "_Visit", headers: Headers) -> None:
@@ -166,22 +166,22 @@ class _Visit:
             await self._send_portions(message)
 
     async def refuse(self, error: Refused) -> None:
-        """Answer with an error."""
+        """Respond with an error."""
         self.scope["state"]["refused"] = error.reason
         await refusal(error)(self.scope, self.receive, self.send)
 
     def _account(self, length: bytes) -> None:
-        """Clients that read slowly must not fill the memory with answers."""
+        """Clients that read slowly must not fill the memory with responses."""
         if self.scope["method"] != "HEAD" and int(length) > _LARGE_BYTES:
             self._share.take(int(length))
 
     async def _send_portions(self, message: Message) -> None:
-        """After each portion but the last, the client is waited for; a large answer at once would fill the socket's buffer."""
+        """After each portion but the last, the client is waited for; a large response at once would fill the socket's buffer."""
         body, more = message.get("body", b""), message.get("more_body", False)
         self.bytes_out += len(body)
         for start in range(0, len(body) or 1, _LARGE_BYTES):
             end = start + _LARGE_BYTES
-            await self._send({**message, "body": body[start:end], "more_body": more or end < len(body)})
+            await self._send({**message, "body": bytes(body[start:end]), "more_body": more or end < len(body)})
 
     def _headers(self, own: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         """The application's headers and the standing ones."""
@@ -224,9 +224,9 @@ def _from_elsewhere(headers: Headers, host: re.Match[str] | None) -> bool:
 
 
 def refusal(error: Refused) -> JSONResponse:
-    """The answer to a request that is refused."""
-    answer = JSONResponse(error_document(str(error)), error.status, error.wait)
+    """The response to a request that is refused."""
+    response = JSONResponse(error_document(str(error)), error.status, error.wait)
     if isinstance(error, Unauthorized):
         for challenge in _CHALLENGES:
-            answer.headers.append("WWW-Authenticate", challenge)
-    return answer
+            response.headers.append("WWW-Authenticate", challenge)
+    return response

@@ -57,8 +57,8 @@ def problem(scope: Scope, header_bytes: int) -> tuple[int, str | None]:
     return 0, None
 
 
-def error_answer(text: str) -> tuple[list[tuple[bytes, bytes]], bytes]:
-    """Headers and body of an answer that the application has no part in."""
+def error_response(text: str) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """Headers and body of a response that the application has no part in."""
     body = json.dumps(error_document(text)).encode()
     return [
         (b"content-type", b"application/json"),

@@ -44,14 +44,14 @@ class Transport(asyncio.Transport):
 
 
 class Patience:
-    """How long a client may let an answer wait: some seconds in all, and more with every byte that it takes."""
+    """How long a client may let a response wait: some seconds in all, and more with every byte that it takes."""
 
     def __init__(self, seconds: float) -> None:
         self._most_seconds = self.left_seconds = seconds
         self._last: tuple[float, int] | None = None
 
     def renew(self) -> None:
-        """Another answer begins."""
+        """Another response begins."""
         self.left_seconds = self._most_seconds
 
     def wait(self, now: float, left_bytes: int) -> float:

@@ -1,4 +1,4 @@
-"""A request for inference as it comes over HTTP, and its answer."""
+"""A request for inference as it comes over HTTP, and its response."""
 
 import re
 from collections.abc import Sequence
@@ -9,19 +9,22 @@ import numpy as np
 import orjson
 
 from icnet.serve.errors import BadRequest
+from icnet.serve.http.validation import validated
 from icnet.serve.inference import protocol
 from icnet.serve.inference.json_body import JsonBody, read_json
-from icnet.serve.inference.openapi import HEADER
-from icnet.serve.inference.schemas import InferenceRequest, RequestInput, checked
+from icnet.serve.inference.schemas import InferenceRequest, RequestInput
 from icnet.serve.inference.tensors import from_bytes, from_json, to_bytes, to_json
 from icnet.serve.models import Served
 from icnet.serve.service import Service
+
+HEADER = "Inference-Header-Content-Length"
+"""Bytes of JSON before the binary data; without it the whole body is JSON."""
 
 _NUMBER = re.compile(r"[0-9]{1,18}")
 
 
 @dataclass(frozen=True)
-class Answer:
+class InferenceResponse:
     """What is sent back."""
 
     pieces: list[bytes | memoryview]
@@ -35,8 +38,8 @@ class Answer:
         return sum(map(len, self.pieces))
 
 
-def answer(service: Service, served: Served, body: bytes, lengths: Sequence[str]) -> Answer:
-    """Answer a request; for a worker's thread.
+def respond(service: Service, served: Served, body: bytes, lengths: Sequence[str]) -> InferenceResponse:
+    """InferenceResponse a request; for a worker's thread.
 
     Args:
         service: its limits and metrics.
@@ -50,7 +53,7 @@ def answer(service: Service, served: Served, body: bytes, lengths: Sequence[str]
     with service.metrics.stage("decode"):
         json, binary = _divided(body, lengths)
         parsed = read_json(json, service.limits.json_depth, array_at=("inputs", 0, "data"))
-        request = checked(InferenceRequest, parsed.document)
+        request = validated(InferenceRequest, parsed.document)
         protocol.check_parameters(request.parameters)
         binary_names = _binary_names(request)
         names = protocol.wanted(served, [output.name for output in request.outputs])
@@ -109,7 +112,7 @@ def _data(tensor: RequestInput, parsed: JsonBody, binary: memoryview, pixels: in
     return from_bytes(binary, tensor.shape)
 
 
-def _encoded(about: dict[str, str], results: dict[str, np.ndarray], binary_names: set[str]) -> Answer:
+def _encoded(about: dict[str, str], results: dict[str, np.ndarray], binary_names: set[str]) -> InferenceResponse:
     json: list[bytes] = [orjson.dumps(about)[:-1], b',"outputs":[']
     binary: list[memoryview] = []
     for position, (name, values) in enumerate(results.items()):
@@ -122,4 +125,4 @@ def _encoded(about: dict[str, str], results: dict[str, np.ndarray], binary_names
         else:
             json += [orjson.dumps(head)[:-1], b',"data":', *to_json(values), b"}"]
     json.append(b"]}")
-    return Answer([*json, *binary], sum(map(len, json)) if binary else None)
+    return InferenceResponse([*json, *binary], sum(map(len, json)) if binary else None)

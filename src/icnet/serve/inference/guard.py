@@ -43,9 +43,9 @@ class Guard:
             try:
                 await context.send_initial_metadata((("x-request-id", visit.request_id),))
                 with self._service.budget.share() as share:
-                    answer, visit.served = await call(await self._message(visit, share))
+                    reply, visit.served = await call(await self._message(visit, share))
                 visit.status = "OK"
-                return answer
+                return reply
             except Refused as error:
                 visit.status = error.code.name
                 self._service.metrics.rejected("grpc", error.reason)
@@ -83,7 +83,7 @@ class Guard:
         return message
 
     def _let_in(self, context: grpc.aio.ServicerContext) -> None:
-        """Count a call until its answer is on its way to the client, however slowly that reads."""
+        """Count a call until its reply is on its way to the client, however slowly that reads."""
         if self._calls >= self._service.limits.connections:
             raise Overloaded("as many calls as the server takes at one time are in progress: try again in a moment")
         self._calls += 1

@@ -30,7 +30,7 @@ _NOT_DONE = (
     "classification", "sequence_id", "sequence_start", "sequence_end",
     "shared_memory_region", "shared_memory_byte_size", "shared_memory_offset",
 )  # fmt: skip
-"""Parameters that change what an answer means; all others may be ignored."""
+"""Parameters that change what a result means; all others may be ignored."""
 
 
 def metadata(served: Served) -> dict[str, Any]:

@@ -151,7 +151,7 @@ def _parsed(name: str, message: bytes) -> Any:
 
 
 def _inferred(service: Service, message: bytes) -> tuple[bytes, Served]:
-    """Answer a ModelInferRequest; for a worker's thread."""
+    """Make the reply to a ModelInferRequest; for a worker's thread."""
     with service.metrics.stage("decode"):
         rest, parts = wire.without(message, _CUT)
         request = _parsed("ModelInferRequest", rest)

@@ -4,14 +4,15 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Literal
+from typing import Literal
 
 import numpy as np
-from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
-from pydantic.json_schema import SkipJsonSchema
+from starlette.datastructures import Headers, QueryParams
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
-from icnet.base.classes import NAMES
 from icnet.base.errors import InputError, UsageError
 from icnet.media.pictures import TooManyPixels, decode_image
 from icnet.results.style import read_style
@@ -20,48 +21,33 @@ from icnet.serve.errors import BadRequest, TooLarge, UnsupportedMedia
 from icnet.serve.http.body import received
 from icnet.serve.http.headers import model_headers
 from icnet.serve.http.multipart import FIELD, picture_part
+from icnet.serve.http.validation import validated
 from icnet.serve.models import Served
-from icnet.serve.pictures.answers import Form, Wanted, encode, negotiate
-from icnet.serve.pictures.openapi import OPERATION, RESPONSES
+from icnet.serve.pictures.results import Form, Wanted, encode, negotiate
 from icnet.serve.service import Service
 
 _UNTOLD = frozenset({"", "application/octet-stream", "application/x-www-form-urlencoded"})
 """Media types of clients that do not know what they send; the last is what `curl --data-binary` says unless told otherwise."""
 
-_CLASS = f"({'|'.join(NAMES)})"
-
-_Only = Annotated[
-    str, Field(max_length=200, json_schema_extra={"pattern": f"^{_CLASS}(,{_CLASS})*$", "examples": ["Road,Pavement"]})
-]
-
 
 class SegmentQuery(BaseModel, extra="forbid", frozen=True):
-    """What the answer is to be; all of it may be left out."""
+    """What the client asks for; all of it may be left out."""
 
-    form: Form | SkipJsonSchema[None] = Field(
-        None, alias="as", description="Form of the answer; if not given, the Accept header decides, and class indices are sent."
-    )
-    model: str | SkipJsonSchema[None] = Field(None, description="Name of the model; the server's first one if not given.")
-    only: _Only | SkipJsonSchema[None] = Field(None, description="Classes to show, separated by commas; all if not given.")
-    min_area: int = Field(0, ge=0, le=2**31 - 1, description="Leave smaller regions out of geojson, coco and rle; in pixels.")
-    opacity: float = Field(OPACITY, ge=0, le=1, allow_inf_nan=False, description="Of the class colours in an overlay.")
-    abstain: float = Field(0, ge=0, le=1, allow_inf_nan=False, description="Pixels less sure than this become Unlabeled.")
-    legend: bool = Field(True, description="Name the classes in an overlay.")
+    form: Form | None = Field(None, alias="as")
+    model: str | None = None
+    only: str | None = Field(None, max_length=200)
+    min_area: int = Field(0, ge=0, le=2**31 - 1)
+    opacity: float = Field(OPACITY, ge=0, le=1, allow_inf_nan=False)
+    abstain: float = Field(0, ge=0, le=1, allow_inf_nan=False)
+    legend: bool = True
 
 
-def router(service: Service) -> APIRouter:
+def routes(service: Service) -> list[Route]:
     """The route of a service."""
-    routes = APIRouter()
 
-    @routes.post(
-        "/v1/segment",
-        summary="Segment a picture",
-        response_class=Response,
-        responses=RESPONSES,
-        openapi_extra=OPERATION,
-    )
-    async def segment(request: Request, query: Annotated[SegmentQuery, Query()]) -> Response:
-        wanted = _wanted(request, query)
+    async def segment(request: Request) -> Response:
+        query = _query(request.query_params)
+        wanted = _wanted(request.headers, query)
         content_type = request.headers.get("content-type", "")
         is_form = _is_form(content_type)
         served = service.models.get(query.model)
@@ -77,23 +63,22 @@ def router(service: Service) -> APIRouter:
                 return encode(segmentation, wanted, served)
 
         async with received(request, service) as body:
-            answer = await service.pool.run(work)
-        headers = {
-            **model_headers(served),
-            "Cache-Control": "no-store",
-            "Server-Timing": stages.header,
-        }
-        return Response(answer, media_type=wanted.media_type, headers=headers)
+            encoded = await service.pool.run(work)
+        headers = model_headers(served) | {"Cache-Control": "no-store", "Server-Timing": stages.header}
+        return Response(encoded, media_type=wanted.media_type, headers=headers)
 
-    return routes
+    return [Route("/v1/segment", segment, methods=["POST"])]
 
 
-def _wanted(request: Request, query: SegmentQuery) -> Wanted:
-    counts = Counter(name for name, _ in request.query_params.multi_items())
-    for name, count in counts.items():
+def _query(parameters: QueryParams) -> SegmentQuery:
+    for name, count in Counter(name for name, _ in parameters.multi_items()).items():
         if count > 1:
             raise BadRequest(f"the parameter {name} is given {count} times: give it once")
-    form, media_type = negotiate(query.form, ",".join(request.headers.getlist("accept")) or None)
+    return validated(SegmentQuery, dict(parameters))
+
+
+def _wanted(headers: Headers, query: SegmentQuery) -> Wanted:
+    form, media_type = negotiate(query.form, ",".join(headers.getlist("accept")) or None)
     try:
         style = read_style(query.only, min_area=query.min_area)
     except UsageError as error:

@@ -20,7 +20,7 @@ from icnet.serve.http.accept import preferred
 from icnet.serve.models import Served
 
 Form = Literal[FormName, "layers", "shares"]
-"""What an answer can be: a form that `icnet segment --write` knows, `layers` for the page, or `shares`."""
+"""What a result can be: a form that `icnet segment --write` knows, `layers` for the page, or `shares`."""
 
 _BY_MEDIA_TYPE: dict[str, Form] = {PNG: "classes", JPEG: "overlay", GEOJSON: "geojson", JSON: "shares"}
 """What a client gets that asks by media type only."""
@@ -56,7 +56,7 @@ class Wanted:
 
 
 def negotiate(form: Form | None, accept: str | None) -> tuple[Form, str]:
-    """Find the form and media type of the answer.
+    """Find the form and media type of the result.
 
     Args:
         form: asked for by name, which counts more than `accept`.
@@ -77,7 +77,7 @@ def negotiate(form: Form | None, accept: str | None) -> tuple[Form, str]:
 
 
 def encode(segmentation: Segmentation, wanted: Wanted, served: Served) -> bytes:
-    """Make the body of an answer.
+    """Write a result.
 
     Args:
         segmentation: with its confidence if `wanted.confidence`.

@@ -14,7 +14,7 @@ from icnet.runtime.engine import EngineOptions
 from icnet.runtime.segmenter import Segmentation, Segmenter
 from icnet.serve.errors import BadRequest, NotAcceptable
 from icnet.serve.models import Served
-from icnet.serve.pictures.answers import Form, Wanted, encode, negotiate
+from icnet.serve.pictures.results import Form, Wanted, encode, negotiate
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools with NumPy 2
 
