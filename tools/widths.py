@@ -141,14 +141,12 @@ def _least(one: Any, other: Any) -> Any:
 
 def show(args: argparse.Namespace) -> None:
     """Print the table and draw latency against accuracy."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib.figure import Figure
 
     noted = _noted(args.out)
     print("| widths | kernel weights | GFLOPs | INT8 ms | against dense fp32 | strict mIoU on val |\n|---|---|---|---|---|---|")
-    figure, axes = pyplot.subplots(figsize=(8, 5), layout="constrained")
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.subplots()
     middle = float(np.mean([facts["ratio"] for facts in noted.values() if "miou_strict" in facts] or [0]))
     for name, spec in {REFERENCE: DENSE, **CANDIDATES}.items():
         facts, convs = noted.get(name, {}), convolutions(spec)

@@ -1,4 +1,5 @@
 import json
+import sys
 from pathlib import Path
 
 import cv2
@@ -134,6 +135,14 @@ def test_table_and_picture(folder, tmp_path):
     assert strict < omz
     assert all(name in result.stdout for name in NAMES[:11])
     assert cv2.imread(str(tmp_path / "matrix.png")) is not None
+
+
+def test_without_matplotlib_there_are_figures_and_a_line(folder, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.backend_bases", None)
+    result = run(folder, "--json", "--picture", str(tmp_path / "matrix.png"))
+    assert json.loads(result.stdout)["images"] == 3
+    assert "icnet[plot]" in result.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_picture_that_cannot_be_written_does_not_cost_the_figures(folder, tmp_path):

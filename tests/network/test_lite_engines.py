@@ -3,39 +3,21 @@
 import dataclasses
 
 import numpy as np
-import openvino as ov
 import pytest
+from engines import in_openvino, noise, uneven_weights
 from tiny_network import TINY_LITE, Blocks
 
 from icnet.deploy.openvino import save_ir
 from icnet.network.graph import convolutions
 from icnet.network.openvino_model import openvino_model
-from icnet.network.spec import LITE2, LiteSpec
-from icnet.network.weights import Weights, load_weights, random_weights, save_weights
+from icnet.network.spec import LITE2
+from icnet.network.weights import Weights, load_weights, save_weights
 from icnet.runtime.facts import model_facts
 
 SPECS = {
     "part of the picture": TINY_LITE,
     "all of it, plain": dataclasses.replace(TINY_LITE, scale=1.0, separable=False, fusion=(16, 16, 8, 8, 0)),
 }
-
-
-def _weights(spec: LiteSpec) -> Weights:
-    """Random kernels and batch normalisations that are not the identity."""
-    plain, generator = random_weights(spec, seed=1), np.random.default_rng(2)
-    tensors = {
-        name: array if name.endswith("kernel") else array + generator.uniform(0, 0.3, array.shape).astype(np.float32)
-        for name, array in plain.tensors.items()
-    }
-    return Weights(spec, tensors)
-
-
-def _picture(size_hw: tuple[int, int]) -> np.ndarray:
-    return np.random.default_rng(5).integers(0, 256, (1, *size_hw, 3)).astype(np.float32)
-
-
-def _run(model: ov.Model, data: np.ndarray) -> np.ndarray:
-    return ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})({"data": data})[0]
 
 
 def _close(found: np.ndarray, expected: np.ndarray) -> None:
@@ -50,18 +32,18 @@ def test_engines_agree(spec, size_hw):
     from icnet.evaluation.reference import TorchNetwork, keras_network
     from icnet.network.onnx_model import onnx_model
 
-    weights, data = _weights(dataclasses.replace(spec, size_hw=size_hw)), _picture(size_hw)
-    expected = _run(openvino_model(weights), data)
+    weights, data = uneven_weights(dataclasses.replace(spec, size_hw=size_hw)), noise(size_hw)
+    expected = in_openvino(openvino_model(weights), data)
     assert expected.shape == (1, 12, size_hw[0] // 4, size_hw[1] // 4)
     assert len(np.unique(expected.argmax(1))) > 1, "the comparison needs several classes"
     _close(keras_network(weights).infer(data), expected)
-    _close(_run(openvino_model(weights, half=True), data), _run(openvino_model(_rounded(weights)), data))
+    _close(in_openvino(openvino_model(weights, half=True), data), in_openvino(openvino_model(_rounded(weights)), data))
     pytest.importorskip("torch")
     _close(TorchNetwork(weights).infer(data), expected)
     onnxruntime = pytest.importorskip("onnxruntime")
     session = onnxruntime.InferenceSession(onnx_model(weights), providers=["CPUExecutionProvider"])
     (index,) = session.run(None, {"data": data})
-    assert (index != _run(openvino_model(weights, output="index"), data)).mean() < 1e-3
+    assert (index != in_openvino(openvino_model(weights, output="index"), data)).mean() < 1e-3
 
 
 def _rounded(weights: Weights) -> Weights:
@@ -77,7 +59,7 @@ def test_keras_gives_back_the_weights_and_the_file_too(tmp_path):
     from icnet.network.keras_model import build
     from icnet.network.keras_weights import get_weights, set_weights
 
-    weights = _weights(TINY_LITE)
+    weights = uneven_weights(TINY_LITE)
     model = build(TINY_LITE, auxiliary=True)
     set_weights(model, weights)
     save_weights(tmp_path / "lite.safetensors", get_weights(model, TINY_LITE))
@@ -89,7 +71,7 @@ def test_keras_gives_back_the_weights_and_the_file_too(tmp_path):
 
 
 def test_an_ir_is_counted_like_the_weights(tmp_path):
-    weights = _weights(TINY_LITE)
+    weights = uneven_weights(TINY_LITE)
     save_weights(tmp_path / "lite.safetensors", weights)
     save_ir(openvino_model(weights, half=True), tmp_path / "lite.xml", {})
     of_weights, of_ir = (model_facts(str(tmp_path / f"lite.{suffix}")) for suffix in ("safetensors", "xml"))
@@ -110,7 +92,7 @@ def test_every_convolution_is_in_eight_bits():
     pytest.importorskip("nncf", reason="quantizing needs NNCF")
     from icnet.deploy.quantize import QuantizeOptions, float_convolutions, quantize
 
-    weights = _weights(TINY_LITE)
+    weights = uneven_weights(TINY_LITE)
     assert set(float_convolutions(openvino_model(weights))) == {conv.name for conv in convolutions(TINY_LITE)}
     made = quantize(weights, Blocks(6), Blocks(2, seed=1), options=QuantizeOptions(max_drop=100, images=4))
     assert float_convolutions(made.model) == []

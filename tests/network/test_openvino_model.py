@@ -4,45 +4,20 @@ import cv2
 import numpy as np
 import openvino as ov
 import pytest
+from engines import in_openvino, noise, uneven_weights
+from tiny_network import NARROW
 
 from icnet.base.errors import UsageError
 from icnet.network.openvino_model import OUTPUTS, openvino_model
-from icnet.network.spec import DENSE, IcnetSpec
-from icnet.network.weights import Weights, expected_shapes, random_weights
+from icnet.network.spec import DENSE
+from icnet.network.weights import Weights, expected_shapes
 
-SPEC = IcnetSpec(
-    stem=(8, 8, 16),
-    stage2=(8, 16),
-    stage3=(8, 24),
-    stage4=(8, 24),
-    stage5=(8, 32),
-    blocks=(2, 2, 2, 1),
-    pyramid=16,
-    detail=(8, 8, 16),
-    fusion=16,
-    size_hw=(80, 112),
-)
+SPEC = dataclasses.replace(NARROW, blocks=(2, 2, 2, 1))
 
 
 @pytest.fixture(scope="module")
 def weights() -> Weights:
-    """Random kernels and batch normalisations that are not the identity, so that folding matters."""
-    plain = random_weights(SPEC, seed=1)
-    generator = np.random.default_rng(2)
-    tensors = {
-        name: array if name.endswith("kernel") else array + generator.uniform(0, 0.3, array.shape).astype(np.float32)
-        for name, array in plain.tensors.items()
-    }
-    return Weights(SPEC, tensors)
-
-
-def picture(size_hw: tuple[int, int]) -> np.ndarray:
-    return np.random.default_rng(5).uniform(0, 255, (1, *size_hw, 3)).astype(np.float32)
-
-
-def run(model: ov.Model, data: np.ndarray) -> np.ndarray:
-    compiled = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    return compiled({"data": data})[0]
+    return uneven_weights(SPEC)
 
 
 # 80x112 has an odd 5x7 middle map (5 -> 3 rows at 1/32, smaller than the pyramid's 6 bins), 64x96 an even one;
@@ -57,15 +32,15 @@ def test_logits_equal_keras(weights, size_hw, convolve_low):
     weights = dataclasses.replace(weights, spec=dataclasses.replace(SPEC, convolve_low=convolve_low))
     keras_model = build(weights.spec, size_hw)
     set_weights(keras_model, weights)
-    expected = keras_model.predict_on_batch(picture(size_hw)).transpose(0, 3, 1, 2)
-    found = run(openvino_model(weights, size_hw=size_hw), picture(size_hw))
+    expected = keras_model.predict_on_batch(noise(size_hw)).transpose(0, 3, 1, 2)
+    found = in_openvino(openvino_model(weights, size_hw=size_hw), noise(size_hw))
     assert expected.std() > 1, "the comparison needs logits that differ"
     np.testing.assert_allclose(found, expected, atol=1e-3, rtol=1e-5)
 
 
 def test_outputs_agree(weights):
-    data = picture(SPEC.size_hw)
-    logits, index, soft = (run(openvino_model(weights, output=output), data) for output in OUTPUTS)
+    data = noise(SPEC.size_hw)
+    logits, index, soft = (in_openvino(openvino_model(weights, output=output), data) for output in OUTPUTS)
     height, width = SPEC.size_hw
     assert logits.shape == (1, 12, height // 4, width // 4)
     assert index.shape == (1, height, width)
@@ -111,16 +86,16 @@ def test_half_precision_loses_nothing_of_kernels_that_are_stored_in_half(weights
     kernels = [node for node in half.get_ordered_ops() if node.get_friendly_name().endswith("/kernel")]
     assert kernels
     assert all(node.get_element_type() == ov.Type.f16 for node in kernels)
-    expected = run(full, picture(SPEC.size_hw))
+    expected = in_openvino(full, noise(SPEC.size_hw))
     assert expected.std() > 1
-    np.testing.assert_allclose(run(half, picture(SPEC.size_hw)), expected, atol=1e-3, rtol=1e-5)
+    np.testing.assert_allclose(in_openvino(half, noise(SPEC.size_hw)), expected, atol=1e-3, rtol=1e-5)
 
 
 def test_convolving_low_changes_the_border_only(weights):
     """The two commute on maps whose sizes are doubled exactly, away from the border; the network's own maps reach further."""
     size_hw = (256, 256)
     usual, low = (
-        run(
+        in_openvino(
             openvino_model(Weights(dataclasses.replace(SPEC, convolve_low=flag), weights.tensors), size_hw=size_hw), flat(size_hw)
         )
         for flag in (False, True)

@@ -2,9 +2,11 @@ import dataclasses
 
 import numpy as np
 import pytest
+from engines import in_openvino
 
 from icnet.base.errors import ModelError
 from icnet.network.graph import convolutions
+from icnet.network.openvino_model import openvino_model
 from icnet.network.spec import IcnetSpec
 from icnet.network.weights import Weights, expected_shapes, load_weights, random_weights, save_weights
 from icnet.network.widths import narrow, widen
@@ -78,11 +80,7 @@ def test_without_auxiliary_heads(weights):
 
 
 def probabilities(weights: Weights, image: np.ndarray) -> np.ndarray:
-    ov = pytest.importorskip("openvino")
-    from icnet.network.openvino_model import openvino_model
-
-    model = openvino_model(weights, output="soft")
-    return ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(image)[0]
+    return in_openvino(openvino_model(weights, output="soft"), image)
 
 
 def test_same_outputs(weights):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def benchmark(
     rounds: Annotated[int | None, typer.Option(min=1, help="Rounds in which everything has its turn; 20 if not given.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores if not given.")] = None,
-    picture: Annotated[Path, typer.Option(help="Where the result is drawn.")] = Path("benchmark.png"),
+    picture: Annotated[Path, typer.Option(help="Where the result is drawn, if matplotlib is installed.")] = Path("benchmark.png"),
     no_picture: Annotated[bool, typer.Option("--no-picture", help="Draw nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else there.")] = False,
 ) -> None:
@@ -30,15 +30,13 @@ def benchmark(
     """
     from rich.console import Console
 
-    from icnet.cli.terminal import emit, given, say
-    from icnet.evaluation.charts import check_picture
+    from icnet.cli.terminal import complain, emit, given, say
+    from icnet.evaluation.charts import draw_times, drawable, save
     from icnet.measure.benchmark import BenchmarkOptions
     from icnet.measure.benchmark import benchmark as run
-    from icnet.measure.chart import save_speeds
     from icnet.street.drive import StreetDrive, StreetOptions
 
-    if not no_picture:
-        check_picture(picture)
+    drawing = not no_picture and drawable(picture, notify=complain)
     options = BenchmarkOptions(**given(rounds=rounds, threads=threads))
     with Console(stderr=True).status("preparing") as status:
         frame = StreetDrive(StreetOptions())[0].image
@@ -47,8 +45,8 @@ def benchmark(
         emit(result.to_dict())
     else:
         _show(Console(), result)
-    if not no_picture:
-        save_speeds(picture, *_drawn(result))
+    if drawing:
+        save(draw_times(*_drawn(result)), picture)
         say(f"picture: {picture}")
 
 

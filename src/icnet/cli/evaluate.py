@@ -35,7 +35,9 @@ def evaluate(
     ] = None,
     engine: Annotated[EngineName, typer.Option(help="Keras runs weights only, not an IR.")] = EngineName.OPENVINO,
     abstain: Annotated[float, typer.Option(min=0, max=1, help="Pixels less sure than this, from 0 to 1, become Unlabeled.")] = 0,
-    picture: Annotated[Path, typer.Option(help="Where the confusion matrix is drawn.")] = Path("confusion.png"),
+    picture: Annotated[Path, typer.Option(help="Where the confusion matrix is drawn, if matplotlib is installed.")] = Path(
+        "confusion.png"
+    ),
     no_picture: Annotated[bool, typer.Option("--no-picture", help="Draw no confusion matrix.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else there.")] = False,
 ) -> None:
@@ -45,13 +47,12 @@ def evaluate(
     """
     from rich.console import Console
 
-    from icnet.cli.terminal import emit, progress, say
+    from icnet.cli.terminal import complain, emit, progress, say
     from icnet.data.splits import open_split
     from icnet.evaluation.accuracy import evaluate as run
-    from icnet.evaluation.charts import check_picture, save_confusion
+    from icnet.evaluation.charts import draw_confusion, drawable, save
 
-    if not no_picture:
-        check_picture(picture)
+    drawing = not no_picture and drawable(picture, notify=complain)
     dataset = open_split(data, split)
     model = model or (DEFAULT_MODEL if engine is EngineName.OPENVINO else LITE.name)
     network = _network(model, engine)
@@ -62,8 +63,8 @@ def evaluate(
         emit(_document(model, split, result))
     else:
         Console().print(_table(model, split, result))
-    if not no_picture:  # last: a full disk must not cost the figures
-        save_confusion(result.confusion, picture)
+    if drawing:  # last: a full disk must not cost the figures
+        save(draw_confusion(result.confusion), picture)
         say(f"confusion matrix: {picture}")
 
 

@@ -78,11 +78,11 @@ def model_description(folder: Path, weights: Weights, quantized: Quantized | Non
     sparsity = f" with {share:.0%} weight sparsity" if share >= _WORTH_TELLING else ""
     eight_bits = ""
     if quantized is not None:
-        told = quantized.calibration
+        calibration = quantized.calibration
         beside = "" if miou == quantized.miou_omz else f" ({quantized.miou_omz:.2%} mIoU)"
         eight_bits = (
-            f"; FP16-INT8{beside} calibrated on {told['images']} of {told['of']} training images "
-            f"(seed {told['seed']}; {told['tool']}), their names stand in the .xml"
+            f"; FP16-INT8{beside} calibrated on {calibration['images']} of {calibration['of']} training images "
+            f"(seed {calibration['seed']}; {calibration['tool']}), their names stand in the .xml"
         )
     return {
         "description": f"{_network(weights)}{sparsity}, segmentation of road scenes into 12 classes{figure}{eight_bits}",

@@ -1,92 +1,98 @@
-"""A confusion matrix as a picture, drawn with OpenCV."""
+"""Charts of results, drawn with matplotlib, which is imported only for them."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 
 from icnet.base.classes import NAMES
 from icnet.base.errors import UsageError
-from icnet.base.files import write_bytes
+from icnet.base.files import replacing
 
-_CELL = 64
-_MARGIN = 130
-_FONT = cv2.FONT_HERSHEY_SIMPLEX
-_INK = (40, 40, 40)
-_DARK = 0.55
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_RIGHT, _WRONG, _BAR = "#288c3c", "#c83232", "#4682b4"
+
+_DARK = 0.6
 """From this share on a cell is so dark that its figure is written in white."""
 
 
-def draw_confusion(matrix: np.ndarray) -> np.ndarray:
-    """Draw a confusion matrix, each row as shares of its true class in percent.
+def drawable(path: Path, notify: Callable[[str], None]) -> bool:
+    """Whether a chart can be drawn; `notify` takes the line about matplotlib if it is missing.
+
+    Raises:
+        UsageError: there is no image format of that suffix, which a long evaluation must not end with.
+    """
+    try:
+        from matplotlib.backend_bases import FigureCanvasBase
+    except ImportError:
+        notify("no picture: drawing needs matplotlib, which is not installed: run pip install 'icnet[plot]'")
+        return False
+    if path.suffix.lower().removeprefix(".") not in FigureCanvasBase.get_supported_filetypes():
+        raise UsageError(f"no image format for the name {path.name!r}: give the picture a name that ends in .png")
+    return True
+
+
+def draw_confusion(matrix: np.ndarray) -> Figure:
+    """A confusion matrix, each row as shares of its true class in percent; one without pixels shows no figures.
 
     Args:
         matrix: (12, 12) integer pixels, rows are truth.
-
-    Returns:
-        (H, W, 3) uint8 BGR. A row without pixels shows no figures.
     """
+    from matplotlib.colors import LinearSegmentedColormap
+    from matplotlib.figure import Figure
+
     totals = matrix.sum(axis=1, keepdims=True)
     shares = matrix / np.maximum(totals, 1)
-    side = _MARGIN + _CELL * len(NAMES) + 20
-    canvas = np.full((side, side, 3), 255, np.uint8)
-    write_text(canvas, "rows: truth, columns: prediction, % of the row", (_MARGIN, 24), centred=False)
-    for index, name in enumerate(NAMES):
-        middle = _MARGIN + _CELL * index + _CELL // 2
-        write_text(canvas, name, (_MARGIN // 2, middle))
-        # Every other column name sits higher: side by side they would run into each other.
-        write_text(canvas, name, (middle, _MARGIN - (20 if index % 2 else 50)))
-    for row, column in np.ndindex(shares.shape):
-        _cell(canvas, row, column, float(shares[row, column]), empty=not totals[row, 0])
-    return canvas
+    figure = Figure(figsize=(9, 9), layout="constrained")
+    axes = figure.subplots()
+    colours = LinearSegmentedColormap.from_list("wrong to right", [_WRONG, "white", _RIGHT])
+    axes.imshow(np.where(np.eye(len(NAMES)), shares, -shares), cmap=colours, vmin=-1, vmax=1)
+    for row, column in np.argwhere(np.broadcast_to(totals, shares.shape)):
+        share = shares[row, column]
+        ink = "white" if share >= _DARK else "black"
+        axes.text(column, row, f"{100 * share:.1f}", color=ink, ha="center", va="center")
+    axes.set(title="% of each true class", xlabel="prediction", ylabel="truth")
+    axes.set_xticks(range(len(NAMES)), NAMES, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(NAMES)), NAMES)
+    axes.set_xticks(np.arange(len(NAMES) - 1) + 0.5, minor=True)
+    axes.set_yticks(np.arange(len(NAMES) - 1) + 0.5, minor=True)
+    axes.grid(which="minor", color="gainsboro")
+    axes.tick_params(which="both", length=0)
+    return figure
 
 
-def check_picture(path: Path) -> None:
-    """Refuse a file name whose suffix OpenCV has no image format for.
+def draw_times(title: str, bars: list[tuple[str, float, str]]) -> Figure:
+    """Horizontal bars from zero, the shortest in green.
 
-    Raises:
-        UsageError: so that a long evaluation need not end with it.
+    Args:
+        title: a line above them.
+        bars: name, value and label of each; at least one.
     """
-    if not cv2.haveImageWriter(str(path)):
-        raise UsageError(f"no image format for the name {path.name!r}: give the picture a name that ends in .png")
+    from matplotlib.figure import Figure
+
+    names, values, labels = zip(*bars, strict=True)
+    figure = Figure(figsize=(10, 1 + 0.45 * len(bars)), layout="constrained")
+    axes = figure.subplots()
+    colours = [_RIGHT if value == min(values) else _BAR for value in values]
+    drawn = axes.barh(range(len(bars)), values, tick_label=names, color=colours)
+    axes.bar_label(drawn, labels, padding=6)
+    axes.set_title(title, loc="left")
+    axes.margins(x=0.2)  # the longest bar's label
+    axes.invert_yaxis()  # the first on top
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
 
 
-def save_confusion(matrix: np.ndarray, path: Path) -> None:
-    """Write `draw_confusion` to an image file whose suffix chooses the format.
+def save(figure: Figure, path: Path) -> None:
+    """Write a chart in the format of the suffix, which `drawable` has accepted.
 
     Raises:
-        UsageError: OpenCV cannot write that format.
         OutputError: the file cannot be written.
     """
-    check_picture(path)
-    write_picture(draw_confusion(matrix), path)
-
-
-def write_picture(picture: np.ndarray, path: Path) -> None:
-    """Write (H, W, 3) uint8 BGR in the format of the suffix, which `check_picture` accepts.
-
-    Raises:
-        OutputError: the file cannot be written.
-    """
-    _, data = cv2.imencode(path.suffix, picture)
-    write_bytes(path, data.tobytes())
-
-
-def _cell(canvas: np.ndarray, row: int, column: int, share: float, *, empty: bool) -> None:
-    top, left = _MARGIN + _CELL * row, _MARGIN + _CELL * column
-    wanted = np.array((60, 140, 40) if row == column else (50, 50, 200))  # right is green, wrong is red (BGR)
-    colour = 255 + (wanted - 255) * share
-    cv2.rectangle(canvas, (left, top), (left + _CELL, top + _CELL), tuple(map(float, colour)), cv2.FILLED)
-    cv2.rectangle(canvas, (left, top), (left + _CELL, top + _CELL), (225, 225, 225), 1)
-    if not empty:
-        ink = (255, 255, 255) if share >= _DARK else _INK
-        write_text(canvas, f"{100 * share:.1f}", (left + _CELL // 2, top + _CELL // 2), ink)
-
-
-def write_text(
-    canvas: np.ndarray, text: str, at: tuple[int, int], ink: tuple[int, int, int] = _INK, *, centred: bool = True
-) -> None:
-    """Write a line whose middle is at the height of `at`, and which begins there unless `centred`."""
-    (width, height), _ = cv2.getTextSize(text, _FONT, 0.45, 1)
-    shift = width // 2 if centred else 0
-    cv2.putText(canvas, text, (at[0] - shift, at[1] + height // 2), _FONT, 0.45, ink, 1, cv2.LINE_AA)
+    with replacing(path, durable=True) as temporary:
+        figure.savefig(temporary)

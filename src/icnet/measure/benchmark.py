@@ -261,16 +261,16 @@ def _product_call(*, int8: bool, threads: int) -> Callable[[], object]:
 
 def machine(threads: int) -> dict[str, Any]:
     """Processor, cores and the vector instructions that decide the speed; what the system does not tell is left out."""
-    told: dict[str, str] = {}
+    facts: dict[str, str] = {}
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
         for line in cpuinfo.read_text().splitlines():
             key, _, value = line.partition(":")
-            told.setdefault(key.strip(), value.strip())
+            facts.setdefault(key.strip(), value.strip())
     known = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16", "asimddp", "i8mm")
-    flags = set((told.get("flags") or told.get("Features") or "").split())
+    flags = set((facts.get("flags") or facts.get("Features") or "").split())
     return {
-        "processor": told.get("model name") or platform.processor() or platform.machine(),
+        "processor": facts.get("model name") or platform.processor() or platform.machine(),
         "system": platform.platform(),
         "cores": available_cores(),
         "threads": threads,

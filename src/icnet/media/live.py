@@ -1,6 +1,5 @@
 """Frames of cameras and network streams, which drop and stall: noticed, told and connected again, until told to stop."""
 
-import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,7 +9,7 @@ import numpy as np
 
 from icnet.base.errors import InputError
 from icnet.media import connections
-from icnet.media.clips import Frame
+from icnet.media.clips import Clip, Frame
 from icnet.media.connections import Connect, Connection
 
 _PAUSES_S = (0.5, 2.0)
@@ -99,18 +98,17 @@ class _Reader:
             return not self._unwanted
 
 
-class Live(contextlib.AbstractContextManager["Live"]):
-    """The frames of a camera or a network stream until told to stop; implements `Clip`. Use it in a `with` statement.
+class Live(Clip):
+    """The frames of a camera or a network stream until told to stop.
 
     A live picture never ends by itself. When the connection ends or falls silent, that is told within 5 s, and it is opened
     again, over and over, such that frames come within 10 s after the camera is back. There is never more than one connection.
 
     Attributes:
-        rate: frames per second, as told by the source, or a usual value.
-        length: number of frames, an estimate; None if unknown.
         finite: the stream has a known end and is better read as a video.
-        drops: how often the pictures were lost so far.
     """
+
+    live = True
 
     def __init__(
         self, connect: Connect, name: str, *, stop: threading.Event, seconds: float | None = None, notify: Callable[[str], None]
@@ -127,8 +125,9 @@ class Live(contextlib.AbstractContextManager["Live"]):
         Raises:
             InputError: it cannot be opened.
         """
-        self._connect, self._name, self._stop, self._seconds, self._notify = connect, name, stop, seconds, notify
-        self.drops = 0
+        self._connect, self._name = connect, name
+        self._stop, self._seconds = stop, seconds
+        self._notify = notify
         self._end_s = float("inf")
         self._reader = _Reader(connect)
         try:
@@ -142,7 +141,7 @@ class Live(contextlib.AbstractContextManager["Live"]):
             raise
         self.finite = connection is not None and connection.finite
         self.rate = (connection and connection.rate) or _USUAL_RATE
-        self.length: int | None = None if seconds is None else round(seconds * self.rate) or None
+        self.length = None if seconds is None else round(seconds * self.rate) or None
 
     def __exit__(self, *_: object) -> None:
         """Disconnect. A thread that hangs in a driver or in the network is left to end by itself."""

@@ -156,8 +156,8 @@ def _reason(error: Exception) -> str:
         return error.strerror
     if isinstance(error, MemoryError):
         return "it needs more memory than there is"
-    told = " ".join(str(error).split())[:100] or type(error).__name__
-    return f"it is damaged, cut off or of a rare kind ({told}); replace it, or convert it to PNG"
+    text = " ".join(str(error).split())[:100] or type(error).__name__
+    return f"it is damaged, cut off or of a rare kind ({text}); replace it, or convert it to PNG"
 
 
 def _decoded(file: BinaryIO, max_pixels: int) -> np.ndarray:

@@ -16,7 +16,7 @@ import numpy as np
 
 from icnet.base.errors import IcnetError, InputError, OutputError
 from icnet.media.ahead import Newest, ahead
-from icnet.media.clips import Frame
+from icnet.media.clips import Clip, Frame
 from icnet.media.connections import camera, stream
 from icnet.media.jobs import Job
 from icnet.media.live import Live
@@ -95,18 +95,18 @@ def process_images(
         OutputError: no result can be written any more; the jobs before are complete.
     """
     jobs = list(jobs)
-    sure = any("confidence" in job.paths for job in jobs)
+    confidence = any("confidence" in job.paths for job in jobs)
     with ExitStack() as stack:
         read = (_Picture.read(job, options.max_pixels) for job in jobs)
         pictures = stack.enter_context(closing(ahead(read, _DEPTH)))
-        segmented = _segmented(segmenter, pictures, lambda picture: picture.image, options, confidence=sure)
+        segmented = _segmented(segmenter, pictures, lambda picture: picture.image, options, confidence)
         ready = stack.enter_context(closing(ahead(segmented, _DEPTH)))
         start = time.perf_counter()
         for picture, segmentation in ready:
-            if picture.error is not None or segmentation is None:
-                assert picture.error is not None, "a picture without error was segmented"
+            if picture.error is not None:
                 yield picture.job, picture.error
                 continue
+            assert segmentation is not None, "a picture without error was not segmented"
             try:
                 write_picture(picture.job, segmentation, options.style)
             except OutputError as error:
@@ -154,13 +154,12 @@ def process_clip(
     """
     tally = Tally()
     with ExitStack() as stack:
-        clip = _open(job, options, stop)
-        stack.enter_context(clip)
-        newest = stack.enter_context(Newest(clip, stop=stop)) if isinstance(clip, Live) else None
+        clip = stack.enter_context(_open(job, options, stop))
+        newest = stack.enter_context(Newest(clip, stop=stop)) if clip.live else None
         segmented = _segmented_clip(segmenter, clip, newest, job, options)
         drawn = _drawn(segmented, list(job.paths), options.style)
         frames = stack.enter_context(closing(ahead(drawn, _DEPTH)))
-        sound = stack.enter_context(_sound(job, options)) if isinstance(clip, Video) else None
+        sound = None if clip.live else stack.enter_context(_sound(job, options))
         # A video on a server is read as one, but the user may have taken it for a live picture.
         limit_s = options.seconds if job.source.kind == "stream" and newest is None and options.seconds else math.inf
         with clip_outputs(job, options.style, rate=clip.rate, sound=sound) as outputs:
@@ -181,21 +180,22 @@ def process_clip(
                     outputs.cut()
                     break
             else:
-                tally.warning = clip.shortfall if isinstance(clip, Video) else None
+                tally.warning = clip.shortfall
             if not tally.frames:  # inside the block, so that no empty video is written
                 raise InputError(f"{job.source.kind} {job.source.shown} gave no frame before it was stopped: let it run longer")
         tally.dropped = newest.dropped if newest else 0
-        tally.drops = clip.drops if isinstance(clip, Live) else 0
-        if isinstance(clip, Video):
-            tally.damaged, tally.damaged_sound = clip.damaged, sound.damaged if sound is not None else 0
+        tally.drops, tally.damaged = clip.drops, clip.damaged
+        tally.damaged_sound = sound.damaged if sound else 0
     return tally
 
 
-def _open(job: Job, options: ProcessOptions, stop: threading.Event) -> Video | Live:
+def _open(job: Job, options: ProcessOptions, stop: threading.Event) -> Clip:
     source = job.source
     if source.kind != "video":
-        connect = camera(int(source.name)) if source.kind == "camera" else stream(source.name, max_pixels=options.max_pixels)
-        name = f"camera {source.name}" if source.kind == "camera" else source.shown
+        if source.kind == "camera":
+            connect, name = camera(int(source.name)), f"camera {source.name}"
+        else:
+            connect, name = stream(source.name, max_pixels=options.max_pixels), source.shown
         live = Live(connect, name, stop=stop, seconds=options.seconds, notify=options.notify)
         if not live.finite:
             return live
@@ -208,25 +208,22 @@ def _sound(job: Job, options: ProcessOptions) -> Sound:
 
 
 def _segmented_clip(
-    segmenter: Segmenter, clip: Video | Live, newest: Newest[Frame] | None, job: Job, options: ProcessOptions
+    segmenter: Segmenter, clip: Clip, newest: Newest[Frame] | None, job: Job, options: ProcessOptions
 ) -> Generator[tuple[Frame, Segmentation | None], None, None]:
     """Each frame with its classes: of a live clip the newest as soon as it is there, else one after another without a gap."""
-    sure = "confidence" in job.paths
+    confidence = "confidence" in job.paths
     smoother = Smoother() if options.smooth else None
     if newest is None:
-        with (
-            closing(ahead(clip, _DEPTH)) as frames,
-            closing(
-                _segmented(segmenter, frames, lambda frame: frame.image, options, confidence=sure, smoother=smoother)
-            ) as segmented,
-        ):
-            yield from segmented
+        with closing(ahead(clip, _DEPTH)) as frames:
+            segmented = _segmented(segmenter, frames, lambda frame: frame.image, options, confidence, smoother)
+            with closing(segmented):
+                yield from segmented
         return
     for frame in newest:
         if options.tile:
-            yield frame, segment_tiled(segmenter, frame.image, confidence=sure)
+            yield frame, segment_tiled(segmenter, frame.image, confidence=confidence)
         else:
-            yield frame, segmenter(frame.image, confidence=sure, smoother=smoother)
+            yield frame, segmenter(frame.image, confidence=confidence, smoother=smoother)
 
 
 def _segmented(
@@ -234,7 +231,6 @@ def _segmented(
     items: Iterable[T],
     image: Callable[[T], np.ndarray | None],
     options: ProcessOptions,
-    *,
     confidence: bool,
     smoother: Smoother | None = None,
 ) -> Generator[tuple[T, Segmentation | None], None, None]:

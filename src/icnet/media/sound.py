@@ -104,8 +104,8 @@ class Sound(contextlib.AbstractContextManager["Sound"]):
                 continue
             for frame in frames:
                 assert frame.time_base is not None
-                told = None if frame.pts is None else frame.pts * frame.time_base
-                frame.pts = round(self._clock(told, Fraction(frame.samples, frame.sample_rate or 1)) / frame.time_base)
+                due = None if frame.pts is None else frame.pts * frame.time_base
+                frame.pts = round(self._clock(due, Fraction(frame.samples, frame.sample_rate or 1)) / frame.time_base)
                 begun = True
                 yield from _timed(track.codec_context.encode(frame), track)
         if begun:

@@ -1,6 +1,5 @@
 """Video files, read through FFmpeg as far as they can be read."""
 
-import contextlib
 import os
 from collections.abc import Iterator
 from fractions import Fraction
@@ -13,7 +12,7 @@ from av.container import InputContainer
 from av.stream import Stream
 
 from icnet.base.errors import InputError
-from icnet.media.clips import Frame
+from icnet.media.clips import Clip, Frame
 from icnet.media.clock import Clock
 from icnet.media.connections import MOST_PIXELS, PROTOCOLS
 from icnet.media.content import sniff
@@ -78,12 +77,8 @@ def _start(stream: Stream) -> Fraction | None:
     return None if stream.start_time is None or stream.time_base is None else stream.start_time * stream.time_base
 
 
-class Video(contextlib.AbstractContextManager["Video"]):
-    """A video file; implements `Clip`. Use it in a `with` statement.
-
-    Attributes:
-        damaged: how many pieces of the file could not be decoded so far; what could be is given.
-    """
+class Video(Clip):
+    """A video file."""
 
     def __init__(self, name: str, *, title: str | None = None, allow_url: bool = False, max_pixels: int = MAX_PIXELS) -> None:
         """Open the file.
@@ -97,7 +92,7 @@ class Video(contextlib.AbstractContextManager["Video"]):
         Raises:
             InputError: it cannot be read, holds no video, or larger frames.
         """
-        self._title, self.damaged = title or name, 0
+        self._title = title or name
         self._broke: str | None = None
         self._given, self._end_s = 0, 0.0
         self._container = open_container(name, title=title, allow_url=allow_url)
@@ -117,14 +112,16 @@ class Video(contextlib.AbstractContextManager["Video"]):
             raise
         self._stream = stream
         self._origin = origin(self._container)
-        told = stream.average_rate or stream.guessed_rate
-        self.rate = told if told is not None and _RATES[0] <= told <= _RATES[1] else Fraction(25)
+        stated = stream.average_rate or stream.guessed_rate
+        self.rate = stated if stated is not None and _RATES[0] <= stated <= _RATES[1] else Fraction(25)
         seconds = self._container.duration / av.time_base if self._container.duration else 0.0
-        self.length: int | None = stream.frames or round(seconds * self.rate) or None
+        self.length = stream.frames or round(seconds * self.rate) or None
         if stream.duration and stream.time_base:
-            self._told_s = float((stream.start_time or 0) * stream.time_base - self._origin + stream.duration * stream.time_base)
+            self._stated_s = float(
+                (stream.start_time or 0) * stream.time_base - self._origin + stream.duration * stream.time_base
+            )
         else:  # the whole file's, which may be that of its sound
-            self._told_s = 0.0 if self._container.streams.audio else seconds
+            self._stated_s = 0.0 if self._container.streams.audio else seconds
 
     def __exit__(self, *_: object) -> None:
         """Close the file."""
@@ -139,8 +136,8 @@ class Video(contextlib.AbstractContextManager["Video"]):
         clock, usual_s = Clock(self._origin), 1 / self.rate
         for frame in self._decoded():
             self._given += 1
-            told = None if frame.pts is None or frame.time_base is None else frame.pts * frame.time_base
-            time_s = float(clock(told, usual_s))
+            due = None if frame.pts is None or frame.time_base is None else frame.pts * frame.time_base
+            time_s = float(clock(due, usual_s))
             self._end_s = time_s + float(usual_s)
             image = np.rot90(frame.to_ndarray(format="bgr24"), round(frame.rotation / 90))
             yield Frame(np.ascontiguousarray(image), time_s)
@@ -155,7 +152,7 @@ class Video(contextlib.AbstractContextManager["Video"]):
             return f"it breaks off after {self._given} frames: {self._broke}"
         if self.damaged:
             return f"{self.damaged} damaged pieces were left out"
-        total_s, slack_s = self._told_s, float(max(3 / self.rate, Fraction(1, 20) * Fraction(self._told_s)))
+        total_s, slack_s = self._stated_s, float(max(3 / self.rate, Fraction(1, 20) * Fraction(self._stated_s)))
         return f"it ends after {self._end_s:.1f} s of {total_s:.1f}" if self._end_s < total_s - slack_s else None
 
     def _decoded(self) -> Iterator[av.VideoFrame]:

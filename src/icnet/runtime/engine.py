@@ -153,7 +153,9 @@ class Engine:
                     image = data(item)
                     while busy and (busy[0][1] is None or len(busy) > self.options.streams):
                         yield self._finished(busy[0])
-                        free += [request for _, request in (busy.popleft(),) if request is not None]
+                        _, done = busy.popleft()
+                        if done is not None:
+                            free.append(done)
                     request = None if image is None else free.popleft()
                     if request is not None and image is not None:
                         self._check(image)

@@ -153,7 +153,7 @@ class Segmenter:
         height, width = frame_bgr.shape[:2]
         threads, output = self.engine.options.threads, self.engine.output
         classes = decode(raw, output, (height, width), threads=threads)
-        sure = decode_confidence(raw, output, classes, threads=threads) if confidence or abstain else None
-        if abstain and sure is not None:
-            abstain_below(abstain, classes, sure)
-        return Segmentation(frame_bgr, classes, sure if confidence else None)
+        confidences = decode_confidence(raw, output, classes, threads=threads) if confidence or abstain else None
+        if abstain and confidences is not None:
+            abstain_below(abstain, classes, confidences)
+        return Segmentation(frame_bgr, classes, confidences if confidence else None)

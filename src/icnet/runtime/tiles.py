@@ -106,7 +106,7 @@ def segment_tiled(
         return _cut(frame_bgr, rows.starts[window[0]] * cell, columns.starts[window[1]] * cell, engine.size_hw)
 
     classes = np.empty((height, width), np.uint8)
-    sure = np.empty_like(classes) if confidence else None
+    confidences = np.empty_like(classes) if confidence else None
     windows = product(range(len(rows.starts)), range(len(columns.starts)))
     with closing(engine.stream(windows, data)) as raws:
         for top, scores in _bands(raws, rows, columns):
@@ -116,14 +116,14 @@ def segment_tiled(
             here = slice((top + 1) * cell if top else 0, min(bottom * cell, height))
             there = slice(here.start - top * cell, here.stop - top * cell)
             found = decode(scores, engine.output, ((bottom - top) * cell, columns.cells * cell), threads=threads)
-            if sure is not None or segmenter.abstain:
+            if confidences is not None or segmenter.abstain:
                 known = decode_confidence(scores, engine.output, found, threads=threads)
                 if segmenter.abstain:
                     abstain_below(segmenter.abstain, found, known)
-                if sure is not None:
-                    sure[here] = known[there, :width]
+                if confidences is not None:
+                    confidences[here] = known[there, :width]
             classes[here] = found[there, :width]
-    return Segmentation(frame_bgr, classes, sure)
+    return Segmentation(frame_bgr, classes, confidences)
 
 
 def _cut(frame_bgr: np.ndarray, top: int, left: int, size_hw: tuple[int, int]) -> np.ndarray:

@@ -115,11 +115,11 @@ class Learner:
         Raises:
             TrainingError: one of them is not finite.
         """
-        told = self._stepper.run(number, images, counts, self.rate(number) if rate is None else rate)
+        losses = self._stepper.run(number, images, counts, self.rate(number) if rate is None else rate)
         if self.pruning is not None and self.pruning.due(number):
             self.sync()
             self.pruning.prune(number)
-        return _finite(told)
+        return _finite(losses)
 
     def drain(self) -> Losses:
         """The losses of the steps that are still under way, when they are done; as `step`."""

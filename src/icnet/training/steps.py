@@ -102,7 +102,8 @@ class JaxStep:
         """`lag` 0 waits for every step."""
         import jax  # present only where it is the backend
 
-        self._jax, self._models, self._average, self._lag = jax, _by_size(models), average, lag
+        self._jax, self._models = jax, _by_size(models)
+        self._average, self._lag = average, lag
         first, self._optimizer = models[0], models[0].optimizer
         variables, rate = self._optimizer.variables, self._optimizer.learning_rate
         self._rate = next(index for index, variable in enumerate(variables) if variable is rate)
@@ -128,7 +129,7 @@ class JaxStep:
             average = self._blend(average, state[0], share)
         self._state = [*state, average]
         self._open.append((step, loss))
-        return self._told(self._lag)
+        return self._finished(self._lag)
 
     def _updated(self, state, images, targets, learning_rate):
         """State and loss after one step; JAX traces this once for every shape of `images`."""
@@ -143,15 +144,15 @@ class JaxStep:
         trainable, optimizer = self._optimizer.stateless_apply(optimizer, gradients, trainable)
         return [trainable, fixed, optimizer], loss
 
-    def _told(self, still_open: int) -> Losses:
-        told = []
+    def _finished(self, still_open: int) -> Losses:
+        losses = []
         while len(self._open) > still_open:
             step, loss = self._open.popleft()
-            told.append((step, float(loss)))
-        return told
+            losses.append((step, float(loss)))
+        return losses
 
     def drain(self) -> Losses:
-        return self._told(0)
+        return self._finished(0)
 
     def sync(self) -> None:
         if self._state is None:

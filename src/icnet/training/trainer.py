@@ -162,9 +162,9 @@ class Trainer:
     def train_step(self, images: Any, counts: Any) -> Losses:
         """Begin the next step on a batch; returns the losses known by now."""
         step = self.progress.step + 1
-        told = self.learner.step(step, images, counts)
+        losses = self.learner.step(step, images, counts)
         self.advance(step=step)
-        return told
+        return losses
 
     def passed(self, epochs: int) -> bool:
         """Whether the step just done completed a multiple of `epochs` epochs."""

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from importlib.resources import files
 
 import pytest
 from google.protobuf import descriptor_pb2
@@ -7,7 +8,7 @@ from protocol import infer_request, picture
 
 from icnet.serve.errors import BadRequest
 from icnet.serve.inference import wire
-from icnet.serve.inference.messages import message_class
+from icnet.serve.inference.messages import DESCRIPTOR, message_class
 
 METHODS = [
     "ServerLive", "ServerReady", "ModelReady", "ServerMetadata", "ModelMetadata", "ModelInfer", "RepositoryIndex",
@@ -30,6 +31,13 @@ def facts(proto: descriptor_pb2.DescriptorProto, prefix: str = "") -> dict[str, 
         found |= facts(inner, f"{path}.")
         found[f"{path}.{inner.name}"] = (inner.options.map_entry,)
     return found
+
+
+def test_descriptor_is_that_of_the_proto(tmp_path):
+    protoc = pytest.importorskip("grpc_tools.protoc", reason="grpcio-tools is not installed")
+    folder, made = files("icnet.serve.inference"), tmp_path / DESCRIPTOR
+    assert protoc.main(["protoc", f"--proto_path={folder}", f"--descriptor_set_out={made}", "messages.proto"]) == 0
+    assert made.read_bytes() == (folder / DESCRIPTOR).read_bytes(), "messages.proto was changed: run `poe protos`"
 
 
 @pytest.mark.parametrize("name", OURS)
