@@ -22,7 +22,7 @@ CAMVID = os.environ.get("ICNET_CAMVID", str(ROOT.parent / "shared" / "camvid"))
 
 PLANS: dict[str, list[str]] = {
     "lite": ["--model", "icnet-lite", "--initial", "imagenet"],
-    "lite-large": ["--model", "icnet-lite-large"],
+    "lite-large": ["--model", "icnet-lite-large", "--precision", "bfloat16"],
 }
 """Name of a run to the options of `icnet train` that it has beside its folder and data."""
 

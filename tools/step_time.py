@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Time of one training step of a network on each backend, in turn, so that drift hits all alike.
+"""Time of one training step of a network on each backend and in bfloat16, in turn, so that drift hits all alike.
 
 usage: python tools/step_time.py icnet-lite icnet-camvid-ava-compact-60-0001 --crop 352x480 --batch-size 4 --rounds 3
 
-It wants an otherwise idle machine. A round is a process for each backend, which takes some steps and then times twelve.
+It wants an otherwise idle machine. A round is a process for each, which takes some steps and then times twelve.
 """
 
 import argparse
@@ -13,7 +13,8 @@ import statistics
 import subprocess
 import sys
 
-BACKENDS = ("tensorflow", "torch")
+WAYS = (("tensorflow", "float32"), ("torch", "float32"), ("torch", "bfloat16"))
+"""Backend and precision; the first is what the others are compared with."""
 
 STEP = """
 import json, sys, time
@@ -25,8 +26,8 @@ from icnet.training.objective import objective
 from icnet.training.recipe import Recipe
 from icnet.training.steps import optimizer_step
 
-model, height, width, size = sys.argv[1], *map(int, sys.argv[2:])
-made = objective(preset(model), Recipe(), [(height, width)], np.arange(1, 13))
+model, precision, height, width, size = *sys.argv[1:3], *map(int, sys.argv[3:])
+made = objective(preset(model), Recipe(precision=precision), [(height, width)], np.arange(1, 13))
 step = optimizer_step(made, WeightAverage(made.models[0].trainable_variables, 0.998))
 generator, times, losses = np.random.default_rng(0), [], []
 for number in range(1, 17):
@@ -39,10 +40,10 @@ print(json.dumps({"seconds": times[4:], "loss": losses[0][1]}))
 """
 
 
-def measured(model: str, backend: str, crop_hw: tuple[int, int], batch_size: int) -> dict:
+def measured(model: str, backend: str, precision: str, crop_hw: tuple[int, int], batch_size: int) -> dict:
     """Times of the steps of one process, and its first loss."""
     environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    command = [sys.executable, "-c", STEP, model, *map(str, (*crop_hw, batch_size))]
+    command = [sys.executable, "-c", STEP, model, precision, *map(str, (*crop_hw, batch_size))]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -57,15 +58,15 @@ def main() -> None:
     args = parser.parse_args()
     height, width = map(int, args.crop.split("x"))
     for model in args.models:
-        seconds: dict[str, list[float]] = {backend: [] for backend in BACKENDS}
+        seconds: dict[tuple[str, str], list[float]] = {way: [] for way in WAYS}
         for _ in range(args.rounds):
-            for backend, times in seconds.items():
-                times.append(statistics.median(measured(model, backend, (height, width), args.batch_size)["seconds"]))
-        first = seconds[BACKENDS[0]]
-        for backend, times in seconds.items():
+            for way, times in seconds.items():
+                times.append(statistics.median(measured(model, *way, (height, width), args.batch_size)["seconds"]))
+        first = seconds[WAYS[0]]
+        for way, times in seconds.items():
             ratios = [other / one for one, other in zip(times, first, strict=True)]
             shown = " ".join(f"{ratio:.2f}" for ratio in sorted(ratios))
-            print(f"{model:36s} {backend:12s} {1e3 * statistics.median(times):7.0f} ms, times as fast as {BACKENDS[0]}: {shown}")
+            print(f"{model:36s} {' '.join(way):20s} {1e3 * statistics.median(times):7.0f} ms, times as fast: {shown}")
 
 
 if __name__ == "__main__":

@@ -98,6 +98,11 @@ for variable, value in zip((*made.network.weights, *made.optimizer.variables, *a
 parts += run(step, 3, 4)
 step.sync()
 result["same"] = at_once == parts and all(map(np.array_equal, whole, state(made, average)))
+half = dataclasses.replace(RECIPE, precision="bfloat16")
+made, average, step = trained(TorchStep, TINY_LITE, half)
+result["half"] = [at_once, run(step, 1, 4)]
+step.sync()
+result["kinds"] = sorted({value.dtype.name for value in get_weights(made.network, TINY_LITE).tensors.values()})
 print(json.dumps(result))
 """
 
@@ -127,3 +132,10 @@ def test_what_a_mask_removes_stays_removed(result):
 
 def test_handed_over_between_steps_it_is_the_same_to_the_bit(result):
     assert result["same"]
+
+
+def test_in_bfloat16_it_takes_nearly_the_same_steps_of_float32_weights(result):
+    whole, half = result["half"]
+    np.testing.assert_allclose(half, whole, rtol=0.05)
+    assert half != whole
+    assert result["kinds"] == ["float32"]

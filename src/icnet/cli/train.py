@@ -41,7 +41,7 @@ def train(
         str, typer.Option(metavar="HxW", help=f"Size of the crops in the whole run, such as 352x480; {_OURS}, in two stages.")
     ] = "",
     learning_rate: Annotated[float | None, typer.Option(min=0, help=f"Peak learning rate; {_OURS}.")] = None,
-    precision: Annotated[str | None, typer.Option(help=f"float32, or bfloat16 for GPUs that have it; {_OURS}.")] = None,
+    precision: Annotated[str | None, typer.Option(help=f"float32, or bfloat16 for a GPU or CPU that has it; {_OURS}.")] = None,
     loss: Annotated[str | None, typer.Option(help=f"cross-entropy, or ohem to count only hard pixels; {_OURS}.")] = None,
     teacher: Annotated[
         str | None, typer.Option(help="Learn from this network's probabilities too: a published name or a .safetensors file.")

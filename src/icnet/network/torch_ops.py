@@ -33,16 +33,23 @@ class TorchOps:
     """Functions under the names of the graph."""
 
     def __init__(
-        self, tensors: dict[str, torch.Tensor], *, training: bool = False, generator: torch.Generator | None = None
+        self,
+        tensors: dict[str, torch.Tensor],
+        *,
+        precision: str = "float32",
+        training: bool = False,
+        generator: torch.Generator | None = None,
     ) -> None:
         """Choose the numbers.
 
         Args:
             tensors: those of the weight file by name, as `to_torch` makes them.
+            precision: `float32`, or `bfloat16` for maps and gradients; statistics and logits are float32 in either case.
             training: normalise by the batch, which also moves the statistics in `tensors`.
             generator: of stochastic depth, needed for training.
         """
-        self._tensors, self._training, self._generator = tensors, training, generator
+        self._tensors, self._dtype = tensors, getattr(torch, precision)
+        self._training, self._generator = training, generator
 
     def normalise(self, x, mean, std):
         scale, offset = (torch.tensor(values, dtype=torch.float32)[:, None, None] for values in (std, mean))
@@ -56,11 +63,14 @@ class TorchOps:
 
     def _convolution(self, x, name, kernel, stride, dilation, *, groups=1):
         (top, bottom), (left, right) = (same_padding(side, kernel, stride, dilation) for side in x.shape[2:])
+        # The bfloat16 gradients of these take several times as long as those in float32.
+        slow = groups > 1 and (kernel > 3 or stride > 1)
+        dtype = torch.float32 if slow else self._dtype
+        x, values = x.to(dtype), self._tensors[f"{name}/kernel"].to(dtype)
         padding = (top, left)
         if (top, left) != (bottom, right):
             x, padding = functional.pad(x, (left, right, top, bottom)), (0, 0)
-        values = self._tensors[f"{name}/kernel"]
-        return functional.conv2d(x, values, None, (stride, stride), padding, (dilation, dilation), groups)
+        return functional.conv2d(x, values, None, (stride, stride), padding, (dilation, dilation), groups).to(self._dtype)
 
     def _finished(self, x, name, act):
         gamma, beta, mean, variance = (self._tensors[f"{name}/{part}"] for part in ("gamma", "beta", "mean", "variance"))
@@ -69,13 +79,13 @@ class TorchOps:
         return _activated(x, act)
 
     def project(self, x, name, width):
-        return functional.conv2d(x, self._tensors[f"{name}/kernel"], self._tensors[f"{name}/bias"])
+        return functional.conv2d(x.float(), self._tensors[f"{name}/kernel"], self._tensors[f"{name}/bias"])
 
     def add(self, xs, name, *, act: Act = "relu", drop=0.0):
         *xs, last = xs
         if drop and self._training:
             kept = torch.rand((len(last), 1, 1, 1), generator=self._generator) >= drop
-            last = last * (kept / (1 - drop))
+            last = last * (kept / (1 - drop)).to(last.dtype)
         for x in xs:
             last = last + x
         return _activated(last, act)
@@ -85,7 +95,7 @@ class TorchOps:
         return functional.max_pool2d(functional.pad(x, (left, right, top, bottom), value=-torch.inf), 3, 2)
 
     def pool(self, x, name, bins):
-        return functional.adaptive_avg_pool2d(x, bins)
+        return functional.adaptive_avg_pool2d(x.float(), bins)
 
     def resize(self, x, name, size_hw):
         return functional.interpolate(x, size=size_hw, mode="bilinear", align_corners=False)

@@ -142,7 +142,7 @@ class Learner:
 
     def _network(self, weights: Weights) -> Network:
         """For validation: plain float32, as users will run it."""
-        if on_torch_cpu(self.recipe.precision):
+        if on_torch_cpu():
             return TorchNetwork(weights)
         self._whole = self._whole or build(self.spec)
         set_weights(self._whole, weights)

@@ -52,18 +52,16 @@ class OptimizerStep(Protocol):
 
 def optimizer_step(objective: "Objective", average: WeightAverage) -> OptimizerStep:
     """The fastest step for the backend in use; `average` is that of the objective's trainable variables."""
-    if on_torch_cpu(objective.recipe.precision):
+    if on_torch_cpu():
         from icnet.training.torch_step import TorchStep
 
         return TorchStep(objective, average)
     return (JaxStep if keras.backend.backend() == "jax" else KerasStep)(objective.models, average)
 
 
-def on_torch_cpu(precision: str) -> bool:
-    """Whether PyTorch on the CPU is at work, in the precision that our own functions for it have."""
-    if keras.backend.backend() != "torch" or precision != "float32":
-        return False
-    return keras.Variable(0.0).value.device.type == "cpu"
+def on_torch_cpu() -> bool:
+    """Whether PyTorch on the CPU is at work, for which we have functions of our own."""
+    return keras.backend.backend() == "torch" and keras.Variable(0.0).value.device.type == "cpu"
 
 
 class KerasStep:

@@ -61,12 +61,13 @@ class TorchStep:
         objective = self._objective
         shown = {name: self._tensors[name] * mask for name, mask in self._masks.items()}
         generator = torch.Generator().manual_seed((objective.recipe.seed << 32) + step)  # a resumed run draws the same
-        ops = TorchOps(self._tensors | shown, training=True, generator=generator)
+        precision = objective.recipe.precision
+        ops = TorchOps(self._tensors | shown, precision=precision, training=True, generator=generator)
         heads = logits(ops, images, objective.spec, size_hw, auxiliary=True)
         outputs = [heads.full, heads.eighth, heads.sixteenth]
         if self._teacher is not None and objective.teacher is not None:
             with torch.no_grad():
-                answer = logits(TorchOps(self._teacher), images, objective.teacher.spec, size_hw).full
+                answer = logits(TorchOps(self._teacher, precision=precision), images, objective.teacher.spec, size_hw).full
             outputs[0] = torch.cat([heads.full, answer], dim=1)
         weighed = zip(objective.losses, objective.recipe.cascade, outputs, strict=True)
         return sum(weight * loss.call(targets, output.permute(0, 2, 3, 1)) for loss, weight, output in weighed)
