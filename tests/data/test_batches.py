@@ -84,3 +84,19 @@ def test_an_error_in_a_thread_reaches_the_reader(make):
     batches.dataset.__class__ = type("Broken", (), {"__len__": lambda self: 3, "__getitem__": lambda self, index: 1 / 0})
     with pytest.raises(ZeroDivisionError):
         next(batches.stream())
+
+
+def test_mixtures_are_blends_of_two_crops_without_labels(blocks):
+    whole, none = (
+        Batches(blocks(7), BatchOptions(STAGES, (48, 64), Augmentation(mixture=share), seed=0)) for share in (1.0, 0.0)
+    )
+    mixed, counts = whole.batch(0)
+    plain, known = none.batch(0)
+    assert counts.sum() == 0
+    assert known.sum() > 0
+    for image, part in zip(mixed, plain, strict=True):  # what is left of the first crop is between a fifth and four fifths of it
+        share = np.polyfit(part.ravel().astype(float), image.ravel().astype(float), 1)[0]
+        assert 0.1 < share < 0.9
+    half = Batches(blocks(7), BatchOptions((CropStage(1, 200, (32, 48)),), (48, 64), Augmentation(mixture=0.5), seed=0))
+    unlabelled = (half.batch(0)[1].sum(axis=(1, 2, 3)) == 0).mean()
+    assert 0.35 < unlabelled < 0.65

@@ -37,6 +37,9 @@ class Augmentation:
     """Largest standard deviation, in pixels, of a Gaussian blur, which half of the crops get."""
     sharpness: float = 0.0
     """Largest amount of unsharp masking, which the other half get."""
+    mixture: float = 0.0
+    """Share of the crops that are blended with another one, as in mixup (Zhang et al., arXiv 1710.09412). They have no labels:
+    only a teacher knows what they show."""
 
     def __post_init__(self) -> None:
         """Refuse what no picture could be changed by.
@@ -47,6 +50,8 @@ class Augmentation:
         low, high = self.scale
         if not (0 < low <= high and self.aspect >= 1):
             raise UsageError(f"augmentation scale {low} to {high}, aspect {self.aspect}: expected 0 < low <= high and 1 or more")
+        if self.mixture > 1 or self.mixture < 0:
+            raise UsageError(f"augmentation mixture {self.mixture}: expected a share from 0 to 1")
         if min(self.brightness, self.contrast, self.saturation, self.tint, self.blur, self.sharpness) < 0:
             raise UsageError("augmentation: brightness, contrast, saturation, tint, blur and sharpness must be 0 or more")
 

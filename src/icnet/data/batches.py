@@ -10,6 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from icnet.base.classes import OUTSIDE
 from icnet.base.sample import Dataset
 from icnet.data.augment import Augmentation, random_crop
 from icnet.data.cells import class_counts
@@ -88,11 +89,23 @@ class Batches:
         images = np.empty((stage.size, *stage.crop_hw, 3), np.uint8)
         labels = np.empty((stage.size, *stage.crop_hw), np.uint8)
         for slot in range(stage.size):
-            position = first + slot
-            generator = np.random.default_rng([options.seed, 1, position])
-            sample = self.dataset[self._sample_index(position)]
-            images[slot], labels[slot] = random_crop(sample, stage.crop_hw, options.network_hw, options.augmentation, generator)
+            images[slot], labels[slot] = self._crop(first + slot, stage.crop_hw)
         return images, class_counts(labels)
+
+    def _crop(self, position: int, crop_hw: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+        """Image and labels of the crop at a position of the stream."""
+        options, augmentation = self.options, self.options.augmentation
+        generator = np.random.default_rng([options.seed, 1, position])
+
+        def crop(index: int) -> tuple[np.ndarray, np.ndarray]:
+            return random_crop(self.dataset[index], crop_hw, options.network_hw, augmentation, generator)
+
+        image, labels = crop(self._sample_index(position))
+        if augmentation.mixture and generator.uniform() < augmentation.mixture:
+            other, _ = crop(int(generator.integers(len(self.dataset))))
+            share = generator.uniform(0.2, 0.8)
+            image, labels = cv2.addWeighted(image, share, other, 1 - share, 0), np.full_like(labels, OUTSIDE)
+        return image, labels
 
     def stream(self, start: int = 0, place: Callable[[Batch], Any] = lambda batch: batch) -> Generator[Any, None, None]:
         """Yield batches `start`, `start` + 1, ... without end; close the iterator to stop its threads.
