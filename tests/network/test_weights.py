@@ -290,6 +290,9 @@ def test_find_weights_by_path_and_name(saved, monkeypatch, tmp_path):
     monkeypatch.setattr(registry, "SHA256", {COMPACT_60.name: "0" * 64})
     with pytest.raises(ModelError, match="damaged"):
         find_weights(COMPACT_60.name)
+    (tmp_path / f"{COMPACT_60.name}.safetensors").unlink()
+    with pytest.raises(ModelError, match=r"not in this installation: take .* from src/icnet/weights in the repository"):
+        find_weights(COMPACT_60.name)
     with pytest.raises(ModelError, match="unknown model"):
         find_weights("resnet")
     with pytest.raises(ModelError, match="icnet train"):

@@ -1,4 +1,4 @@
-"""The weights that ship in the wheel, and how a model name or path becomes weights."""
+"""The trained weights of this project, and how a model name or path becomes weights."""
 
 from pathlib import Path
 
@@ -11,14 +11,17 @@ FOLDER = Path(__file__).resolve().parent.parent / "weights"
 
 SHA256: dict[str, str] = {
     "icnet-lite": "96335e87870c9361688a6800356d32856b0c2d34f3a858a373023efbf2500d1e",
+    "icnet-lite-large": "48abb36bc1b9b7be0084fef1d4b3d5942990eaabaa1cbbf12ce92679dea1974d",
     "icnet-camvid-ava-compact-60-0001": "18412afa54ed0a4499766caef30c16dec927e63d544738ac4fc533cd17d73725",
     "icnet-camvid-ava-sparse-60-0001": "468cc5998e3cea75fd4c1733b78c5786a6cbfb1e1789c5974336bbc6a8c5b161",
 }
-"""Bundled model name to the SHA-256 of `<FOLDER>/<name>.safetensors`, checked at every load."""
+"""Bundled model name to the SHA-256 of `<FOLDER>/<name>.safetensors`, checked at every load. What `pyproject.toml` leaves out of
+the wheel for its size lies in the repository only."""
 
 
 IR_SHA256: dict[str, str] = {
     "icnet-lite-int8": "5c26f538db51fc366c2485d55a01d4bfb41b82dd8df1363919ed081c3abf3ca0",
+    "icnet-lite-large-int8": "daf10c904e4452bd78a00ade529ebee5953d9bd8b0ef2469433aadbbf538460a",
 }
 """Bundled quantized model name to the SHA-256 of `<FOLDER>/<name>.xml` followed by its `.bin`, checked at every load."""
 
@@ -27,7 +30,7 @@ def bundled_path(name: str) -> Path:
     """The bundled weight file of a published model.
 
     Raises:
-        ModelError: the name is unknown, or its weights are not in this version.
+        ModelError: the name is unknown, or its weights are not in this version or installation.
     """
     if name in IR_SHA256:
         raise ModelError(f"{name} is a finished OpenVINO model without weights to go on from: choose one of {', '.join(SHA256)}")
@@ -43,7 +46,13 @@ def bundled_path(name: str) -> Path:
     if name not in SHA256:
         have = ", ".join([*SHA256, *IR_SHA256]) or "none"
         raise ModelError(f"no trained weights of {name} come with this version (bundled: {have}): train them with `icnet train`")
-    return FOLDER / f"{name}.safetensors"
+    path = FOLDER / f"{name}.safetensors"
+    if not path.exists():
+        raise ModelError(
+            f"the weights of {name} are not in this installation: take {path.name} from src/icnet/weights in the repository and "
+            "give its path" + (f", or choose {name}-int8" if f"{name}-int8" in IR_SHA256 else "")
+        )
+    return path
 
 
 def find_weights(model: str) -> Weights:
