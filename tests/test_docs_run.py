@@ -54,6 +54,7 @@ def place(tmp_path_factory) -> Path:
     write_clip(folder / "drive.mp4", range(3))
     (folder / "zones.json").write_text('{"my lane": [[30, 47], [60, 47], [50, 20]]}')
     camvid_folder(folder / "CamVid", train=2, val=2)
+    (folder / "src").symlink_to(ROOT / "src")  # what only a checkout has
     return folder
 
 
