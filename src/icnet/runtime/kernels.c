@@ -99,7 +99,8 @@ EXPORT FAST int argmax_rows(const Map *map, int32_t start, int32_t stop, uint8_t
     return 0;
 }
 
-/* 255 times the softmax of the interpolated logits at the given classes, rounded. Returns 0, or -1 without memory. */
+/* 255 times the softmax of the interpolated logits at the given classes, rounded; 0 where they are no numbers. Returns 0, or -1
+ * without memory. */
 EXPORT FAST int softmax_rows(const Map *map, int32_t start, int32_t stop, const uint8_t *classes, uint8_t *confidence) {
     const int32_t count = map->count, width = map->width, size = map->size;
     float *blend = malloc(sizeof(float) * ((size_t)count * width + 3 * (size_t)size));
@@ -131,7 +132,8 @@ EXPORT FAST int softmax_rows(const Map *map, int32_t start, int32_t stop, const 
                 total[x] += power.value * series;
             }
         }
-        for (int32_t x = 0; x < size; x++) confidence[(size_t)y * size + x] = (uint8_t)(255.0f / total[x] + 0.5f);
+        uint8_t *out = confidence + (size_t)y * size;
+        for (int32_t x = 0; x < size; x++) out[x] = total[x] > 0.5f ? (uint8_t)(255.0f / total[x] + 0.5f) : 0; /* one term is 1 */
     }
     free(blend);
     return 0;
