@@ -28,7 +28,6 @@ def build(
     size_hw = size_hw or spec.size_hw
     data = keras.Input((*size_hw, 3), name="data")
     heads = logits(ops or KerasOps(), data, spec, size_hw, auxiliary=auxiliary)
-    outputs = [heads.full, heads.eighth, heads.sixteenth] if auxiliary else heads.full
-    model = keras.Model(data, outputs, name=spec.name.replace("-", "_"))
+    model = keras.Model(data, heads.built if auxiliary else heads.full, name=spec.name.replace("-", "_"))
     model.jit_compile = keras.backend.backend() == "jax"  # on a CPU, XLA makes TensorFlow slower; JAX has nothing else
     return model

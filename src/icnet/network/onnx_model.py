@@ -1,6 +1,7 @@
 """The network as an ONNX model, to be measured in ONNX Runtime beside OpenVINO."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -26,10 +27,10 @@ class _Nodes:
     """`icnet.network.ops.Ops` on ONNX nodes, NCHW."""
 
     convs: dict[str, FoldedConv]
-    nodes: list = field(default_factory=list)
-    constants: list = field(default_factory=list)
+    nodes: list[Any] = field(default_factory=list)
+    constants: list[Any] = field(default_factory=list)
 
-    def _node(self, kind: str, name: str, inputs: list[str], shape: tuple[int, ...], **attributes) -> _Value:
+    def _node(self, kind: str, name: str, inputs: list[str], shape: tuple[int, ...], **attributes: Any) -> _Value:
         from onnx import helper
 
         self.nodes.append(helper.make_node(kind, inputs, [name], name=name, **attributes))

@@ -62,3 +62,8 @@ class Heads(Generic[T]):
     """At 1/8, in training only."""
     sixteenth: T | None = None
     """At 1/16, in training only."""
+
+    @property
+    def built(self) -> list[T]:
+        """Those that there are, the largest first."""
+        return [head for head in (self.full, self.eighth, self.sixteenth) if head is not None]

@@ -51,17 +51,21 @@ class TorchOps:
         self._tensors, self._dtype = tensors, getattr(torch, precision)
         self._training, self._generator = training, generator
 
-    def normalise(self, x, mean, std):
+    def normalise(self, x: torch.Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> torch.Tensor:
         scale, offset = (torch.tensor(values, dtype=torch.float32)[:, None, None] for values in (std, mean))
         return (x - offset) / scale
 
-    def conv(self, x, name, width, kernel=1, *, stride=1, dilation=1, act: Act = "relu"):
+    def conv(
+        self, x: torch.Tensor, name: str, width: int, kernel: int = 1, *, stride: int = 1, dilation: int = 1, act: Act = "relu"
+    ) -> torch.Tensor:
         return self._finished(self._convolution(x, name, kernel, stride, dilation), name, act)
 
-    def depthwise(self, x, name, kernel, *, stride=1, act: Act = "relu"):
+    def depthwise(self, x: torch.Tensor, name: str, kernel: int, *, stride: int = 1, act: Act = "relu") -> torch.Tensor:
         return self._finished(self._convolution(x, name, kernel, stride, 1, groups=x.shape[1]), name, act)
 
-    def _convolution(self, x, name, kernel, stride, dilation, *, groups=1):
+    def _convolution(
+        self, x: torch.Tensor, name: str, kernel: int, stride: int, dilation: int, *, groups: int = 1
+    ) -> torch.Tensor:
         (top, bottom), (left, right) = (same_padding(side, kernel, stride, dilation) for side in x.shape[2:])
         # The bfloat16 gradients of these take several times as long as those in float32.
         slow = groups > 1 and (kernel > 3 or stride > 1)
@@ -72,16 +76,16 @@ class TorchOps:
             x, padding = functional.pad(x, (left, right, top, bottom)), (0, 0)
         return functional.conv2d(x, values, None, (stride, stride), padding, (dilation, dilation), groups).to(self._dtype)
 
-    def _finished(self, x, name, act):
+    def _finished(self, x: torch.Tensor, name: str, act: Act) -> torch.Tensor:
         gamma, beta, mean, variance = (self._tensors[f"{name}/{part}"] for part in ("gamma", "beta", "mean", "variance"))
         by_batch = self._training and x[:, 0].numel() > 1  # PyTorch refuses to normalise a single value by itself
         x = functional.batch_norm(x, mean, variance, gamma, beta, by_batch, 1 - BN_MOMENTUM, BN_EPSILON)
         return _activated(x, act)
 
-    def project(self, x, name, width):
+    def project(self, x: torch.Tensor, name: str, width: int) -> torch.Tensor:
         return functional.conv2d(x.float(), self._tensors[f"{name}/kernel"], self._tensors[f"{name}/bias"])
 
-    def add(self, xs, name, *, act: Act = "relu", drop=0.0):
+    def add(self, xs: list[torch.Tensor], name: str, *, act: Act = "relu", drop: float = 0.0) -> torch.Tensor:
         *xs, last = xs
         if drop and self._training:
             kept = torch.rand((len(last), 1, 1, 1), generator=self._generator) >= drop
@@ -90,18 +94,18 @@ class TorchOps:
             last = last + x
         return _activated(last, act)
 
-    def max_pool(self, x, name):
+    def max_pool(self, x: torch.Tensor, name: str) -> torch.Tensor:
         (top, bottom), (left, right) = (same_padding(side, 3, 2, 1) for side in x.shape[2:])
         return functional.max_pool2d(functional.pad(x, (left, right, top, bottom), value=-torch.inf), 3, 2)
 
-    def pool(self, x, name, bins):
+    def pool(self, x: torch.Tensor, name: str, bins: int) -> torch.Tensor:
         return functional.adaptive_avg_pool2d(x.float(), bins)
 
-    def resize(self, x, name, size_hw):
+    def resize(self, x: torch.Tensor, name: str, size_hw: tuple[int, int]) -> torch.Tensor:
         return functional.interpolate(x, size=size_hw, mode="bilinear", align_corners=False)
 
 
-def _activated(x, act: Act):
+def _activated(x: torch.Tensor, act: Act) -> torch.Tensor:
     match act:
         case "relu":
             return functional.relu(x, inplace=True)

@@ -52,7 +52,7 @@ class FoldedConv:
 
         Where the scale of a dead channel is 0 it is 0 too, even where `stored` is not: see `kernel_keeps_zeros`.
         """
-        return self.stored * self.scale
+        return np.asarray(self.stored * self.scale)
 
     @property
     def kernel_keeps_zeros(self) -> bool:

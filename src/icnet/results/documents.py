@@ -199,7 +199,7 @@ def one_ring(region: Region) -> np.ndarray:
         edge = int(np.argmax(np.where(met, path[:, 0], -1)))
         foot = np.array([[path[edge, 0], y]], np.int32)
         path = np.concatenate([path[: edge + 1], foot, hole, foot, path[edge + 1 :]])  # the last side of a hole leads left too
-    return path[(path != np.roll(path, 1, axis=0)).any(axis=1)]  # a foot may lie on a corner
+    return np.compress((path != np.roll(path, 1, axis=0)).any(axis=1), path, axis=0)  # a foot may lie on a corner
 
 
 def _without_small(classes: np.ndarray, wanted: Sequence[int], min_area: int) -> np.ndarray:
@@ -232,7 +232,7 @@ def compressed(counts: np.ndarray) -> str:
         more = present[-1] & (rest != np.where(group & 16, -1, 0))
         groups.append(group + 32 * more + 48)
         present.append(more)
-    return np.array(groups, np.uint8).T[np.array(present[:-1]).T].tobytes().decode("ascii")
+    return bytes(np.array(groups, np.uint8).T[np.array(present[:-1]).T]).decode("ascii")
 
 
 def _json(value: Any) -> str:

@@ -44,7 +44,7 @@ def decode(raw: np.ndarray, output: Output, size_hw: tuple[int, int], *, threads
     if output == "index":
         assert raw.ndim == 3, raw.shape
         assert raw.shape[0] == 1, raw.shape
-        plane = raw[0].astype(np.uint8)
+        plane: np.ndarray = raw[0].astype(np.uint8)
         return plane if plane.shape == size_hw else cv2.resize(plane, size_hw[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
     where, classes = _map(raw, size_hw), np.empty(size_hw, np.uint8)
     _in_strips(lambda start, stop: argmax_rows(where, start, stop, classes), size_hw[0], threads)

@@ -170,4 +170,4 @@ def _constant(node: Any) -> np.ndarray:
     """
     while node.get_type_name() != "Constant":
         node = node.input_value(0).get_node()
-    return node.data
+    return np.asarray(node.data)

@@ -67,7 +67,8 @@ class Map:
     def _row_blend(self, plane: np.ndarray, start: int, stop: int) -> np.ndarray:
         """(h, w) to (stop - start, w)."""
         upper, lower = plane[self.rows.before[start:stop]], plane[self.rows.after[start:stop]]
-        return upper + self.rows.share[start:stop, np.newaxis] * (lower - upper)
+        blend: np.ndarray = upper + self.rows.share[start:stop, np.newaxis] * (lower - upper)
+        return blend
 
 
 def argmax_rows(where: Map, start: int, stop: int, classes: np.ndarray) -> None:

@@ -122,4 +122,4 @@ def _change(before: np.ndarray, after: np.ndarray, motion: np.ndarray) -> np.nda
     followed = cv2.remap(before, *_origin(motion), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     blurred = cv2.boxFilter(cv2.absdiff(followed, after), cv2.CV_32F, (_BLUR, _BLUR))
     difference = cv2.transform(blurred, np.full((1, 3), 1 / 3, np.float32))
-    return np.clip((difference - SAME) / (OTHER - SAME), 0, 1)
+    return np.asarray(np.clip((difference - SAME) / (OTHER - SAME), 0, 1))

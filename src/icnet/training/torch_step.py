@@ -64,13 +64,14 @@ class TorchStep:
         precision = objective.recipe.precision
         ops = TorchOps(self._tensors | shown, precision=precision, training=True, generator=generator)
         heads = logits(ops, images, objective.spec, size_hw, auxiliary=True)
-        outputs = [heads.full, heads.eighth, heads.sixteenth]
+        outputs = heads.built
         if self._teacher is not None and objective.teacher is not None:
             with torch.no_grad():
                 answer = logits(TorchOps(self._teacher, precision=precision), images, objective.teacher.spec, size_hw).full
             outputs[0] = torch.cat([heads.full, answer], dim=1)
         weighed = zip(objective.losses, objective.recipe.cascade, outputs, strict=True)
-        return sum(weight * loss.call(targets, output.permute(0, 2, 3, 1)) for loss, weight, output in weighed)
+        terms = (weight * loss.call(targets, output.permute(0, 2, 3, 1)) for loss, weight, output in weighed)
+        return sum(terms, start=torch.zeros(()))
 
     def drain(self) -> Losses:
         return []
