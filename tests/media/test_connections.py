@@ -26,10 +26,14 @@ def numbers(connection: Connection, count: int) -> list[int]:
     return [number_of(image) for image in itertools.islice((image for image in connection.pictures if image is not None), count)]
 
 
-@pytest.mark.parametrize(("server", "rate"), [(HttpCamera, 25), (RtspCamera, RATE)], ids=["http: FFmpeg supposes 25", "rtsp"])
-def test_a_live_stream(server, rate):
+@pytest.mark.parametrize(
+    ("server", "rate", "pixel_aspect"),
+    [(HttpCamera, 25, 1), (RtspCamera, RATE, Fraction(4, 3))],
+    ids=["http: FFmpeg supposes 25", "rtsp"],
+)
+def test_a_live_stream(server, rate, pixel_aspect):
     with server() as source, stream(source.url, max_pixels=PIXELS)() as connection:
-        assert (connection.rate, connection.finite) == (rate, False)
+        assert (connection.rate, connection.pixel_aspect, connection.finite) == (rate, pixel_aspect, False)
         found = numbers(connection, 20)
         assert source.sent - found[-1] <= RATE // 2, "the pictures are current"
         assert found == list(range(found[0], found[0] + 20))

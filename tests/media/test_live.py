@@ -2,6 +2,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -293,6 +294,13 @@ def test_seconds_end_a_picture_that_goes_on():
         assert watch.ends(2)
     assert watch.came[-1][2] < 0.4
     assert len(watch.came) == pytest.approx(0.4 * RATE, rel=0.4)
+
+
+def test_frames_have_the_shape_of_pixels_of_their_connection():
+    wide = Fraction(4, 3)
+    connect = nullcontext(Connection(iter([draw(0)]), pixel_aspect=wide))
+    with Live(lambda: connect, "the camera", stop=threading.Event(), notify=print) as clip:
+        assert next(iter(clip)).pixel_aspect == wide
 
 
 def test_what_cannot_be_opened_is_one_line():

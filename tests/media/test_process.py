@@ -4,9 +4,11 @@ from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
+from clip_files import turn, write_clip
 
 from icnet import Segmenter
 from icnet.base.errors import InputError, OutputError
@@ -66,6 +68,31 @@ def test_every_frame_of_a_video_has_its_own_map_in_its_order(segmenter, tmp_path
     assert len(maps) == 25
     assert all(np.array_equal(one, other) for one, other in zip(maps, expected, strict=True))
     assert len({one.tobytes() for one in maps}) > 20, "the comparison needs maps that differ"
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "turned"),
+    [
+        ("v.mp4", "libx264", 0),
+        ("v.mkv", "libx264", 0),
+        ("v.mpg", "mpeg2video", 0),
+        ("v.ts", "libx264", 0),
+        ("v.mp4", "libx264", 1),
+    ],
+)
+def test_a_video_keeps_the_shape_of_its_pixels(segmenter, tmp_path, name, codec, turned):
+    wide = Fraction(4, 3)  # pixels of a picture of 64x48 that is shown as 16:9
+    write_clip(tmp_path / name, range(3), codec=codec, time_base=Fraction(1, 25), pixel_aspect=wide)
+    if turned:
+        turn(tmp_path / name, 0, 1 << 16, 0, -(1 << 16), 0, 0, 48 << 16, 0, 1 << 30)
+    (job,) = plan(expand([str(tmp_path / name)]), tmp_path / "out", forms=("overlay", "colour"))
+    clip(segmenter, job)
+    for path in job.outputs:
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            assert (stream.width, stream.height) == ((48, 64) if turned else (64, 48))
+            shapes = stream.sample_aspect_ratio, next(container.decode(stream)) and stream.codec_context.sample_aspect_ratio
+            assert shapes == ((1 / wide,) * 2 if turned else (wide,) * 2), "of the container and of the codec"
 
 
 def test_a_video_that_breaks_off_leaves_threads_and_segmenter_free(segmenter, tmp_path):

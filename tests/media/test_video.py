@@ -1,13 +1,12 @@
 import os
 import re
-import struct
 from fractions import Fraction
 
 import av
 import cv2
 import numpy as np
 import pytest
-from clip_files import picture, write_clip
+from clip_files import picture, turn, write_clip
 
 from icnet.base.errors import InputError
 from icnet.media.video import Video, open_container
@@ -50,13 +49,6 @@ def test_containers_and_codecs(tmp_path, name, codec, form):
         assert video.shortfall is None
     assert len(frames) == 12
     assert np.diff([frame.time_s for frame in frames]) == pytest.approx(1 / 25, abs=1.1e-3)
-
-
-def turn(path, *matrix: int) -> None:
-    data = bytearray(path.read_bytes())
-    place = data.index(b"tkhd") + 44
-    data[place : place + 36] = struct.pack(">9i", *matrix)
-    path.write_bytes(data)
 
 
 @pytest.mark.parametrize(

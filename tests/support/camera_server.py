@@ -9,6 +9,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 
 import av
 import cv2
@@ -171,7 +172,7 @@ class HttpCamera(CameraServer):
 
 
 class RtspCamera(CameraServer):
-    """MPEG-2 video in an MPEG transport stream over RTP, interleaved in the RTSP connection."""
+    """MPEG-2 video, to be shown as 16:9, in an MPEG transport stream over RTP, interleaved in the RTSP connection."""
 
     scheme = "rtsp"
 
@@ -181,7 +182,7 @@ class RtspCamera(CameraServer):
         self._stream = self._muxer.add_stream("mpeg2video", rate=RATE, options={"g": "12"})
         self._stream.height, self._stream.width = SIZE_HW
         self._stream.pix_fmt = "yuv420p"
-        self._stream.codec_context.thread_count = 1
+        self._stream.codec_context.thread_count, self._stream.codec_context.sample_aspect_ratio = 1, Fraction(4, 3)
         super().__init__()
 
     def chunk(self, number: int) -> bytes:

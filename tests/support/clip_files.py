@@ -1,5 +1,6 @@
 """Video files for tests, written with FFmpeg alone, so that no fault of ours can hide behind itself."""
 
+import struct
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -29,6 +30,7 @@ def write_clip(
     sound: str | None = None,
     form: str | None = None,
     offset_s: float = 0,
+    pixel_aspect: Fraction = Fraction(1),
 ) -> None:
     """Write a clip with frames at the given `ticks` of `time_base`.
 
@@ -36,12 +38,13 @@ def write_clip(
         sound: audio codec of a tone as long as the pictures, none if not given.
         form: FFmpeg's name of the container, by the suffix if not given.
         offset_s: of all times of the file.
+        pixel_aspect: width of a pixel by its height.
     """
     options = {"preset": "ultrafast", "g": "10"} if codec == "libx264" else {}
     with av.open(str(path), "w", format=form, options={"output_ts_offset": str(offset_s)}) as container:
         video = container.add_stream(codec, rate=round(1 / time_base) if time_base > Fraction(1, 1000) else 30, options=options)
         video.height, video.width, video.pix_fmt = *size_hw, "yuvj420p" if codec == "mjpeg" else "yuv420p"
-        video.codec_context.time_base = time_base
+        video.codec_context.time_base, video.codec_context.sample_aspect_ratio = time_base, pixel_aspect
         audio = container.add_stream(sound, rate=RATE_HZ, layout="mono") if sound else None
         for number, tick in enumerate(ticks):
             frame = av.VideoFrame.from_ndarray(picture(number, size_hw), format="bgr24")
@@ -56,6 +59,14 @@ def write_clip(
                 samples.sample_rate, samples.pts, samples.time_base = RATE_HZ, start, Fraction(1, RATE_HZ)
                 container.mux(audio.encode(samples))
             container.mux(audio.encode(None))
+
+
+def turn(path: Path, *matrix: int) -> None:
+    """Give an MP4 file another display matrix, row by row; 16 bits behind the point, 30 in the last column."""
+    data = bytearray(path.read_bytes())
+    place = data.index(b"tkhd") + 44
+    data[place : place + 36] = struct.pack(">9i", *matrix)
+    path.write_bytes(data)
 
 
 def frame_times(path: Path) -> list[Fraction]:

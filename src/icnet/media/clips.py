@@ -17,6 +17,8 @@ class Frame:
     """(H, W, 3) uint8 BGR."""
     time_s: float
     """Seconds since the beginning."""
+    pixel_aspect: Fraction = Fraction(1)
+    """Width of a pixel by its height, of an upright picture."""
 
 
 class Clip(ABC):

@@ -54,6 +54,8 @@ class Connection:
     """(H, W, 3) uint8 BGR as they come; None where there was none for a moment. An InputError tells why it broke."""
     rate: Fraction | None = None
     """Frames per second, None if unknown."""
+    pixel_aspect: Fraction = Fraction(1)
+    """Width of a pixel by its height."""
     finite: bool = False
     """It is a file over HTTP with a known end, and not a live picture."""
 
@@ -91,7 +93,7 @@ def stream(url: str, *, max_pixels: int) -> Connect:
         with open_stream(url, max_pixels=max_pixels) as container:
             video = container.streams.video[0]
             rate = _sensible(video.average_rate or video.guessed_rate)
-            yield Connection(_decoded(container), rate, finite=_has_end(container))
+            yield Connection(_decoded(container), rate, pixel_aspect(video), finite=_has_end(container))
 
     return connect
 
@@ -153,6 +155,12 @@ def _decoded(container: InputContainer) -> Iterator[np.ndarray | None]:
         raise InputError(f"no picture for {STALL_S:g} s") from None
     except av.error.FFmpegError as error:
         raise InputError(f"the connection broke ({error.strerror})") from None
+
+
+def pixel_aspect(stream: av.VideoStream) -> Fraction:
+    """Width of a pixel by its height, as the container or the codec tells it; 1 if neither does, or what no camera has."""
+    told = stream.sample_aspect_ratio
+    return told.limit_denominator(1000) if told is not None and Fraction(1, 16) <= told <= 16 else Fraction(1)
 
 
 def _sensible(rate: float | Fraction | None) -> Fraction | None:

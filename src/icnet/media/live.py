@@ -164,7 +164,8 @@ class Live(Clip):
                     self._notify(f"{self._name}: pictures again after {now - lost_s:.0f} s")
                     lost_s = None
                 if now < self._end_s:
-                    yield Frame(image, now - start_s)
+                    assert self._reader.connection is not None, "a picture comes from an open connection"
+                    yield Frame(image, now - start_s, self._reader.connection.pixel_aspect)
             if self._over():
                 return
             if start_s is None:

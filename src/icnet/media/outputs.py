@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from icnet.base.files import cannot_write
+from icnet.media.clips import Frame
 from icnet.media.jobs import Job, partial_name
 from icnet.media.sinks import VideoWriter, video_sink
 from icnet.media.sound import Sound
@@ -56,21 +57,21 @@ class ClipWriter:
                 self._documents.append(document_writer(form, path, style))
                 stack.enter_context(self._documents[-1])
 
-    def write(self, index: int, time_s: float, segmentation: Segmentation, pictures: dict[FormName, np.ndarray]) -> None:
+    def write(self, index: int, frame: Frame, segmentation: Segmentation, pictures: dict[FormName, np.ndarray]) -> None:
         """Append a frame.
 
         Args:
             index: number of the frame, from 0.
-            time_s: when it is shown.
+            frame: what was segmented.
             segmentation: its classes.
             pictures: from `draw`.
         """
         for form, video in self._videos.items():
-            video.write(pictures[form], time_s)
+            video.write(pictures[form], frame.time_s, frame.pixel_aspect)
         for form, folder in self._folders.items():
             _write(form, folder / f"{index:06}.png", pictures[form], self._style)
         for document in self._documents:
-            document.add(FrameInfo(Path(self._job.source.shown).name, index, time_s), segmentation.classes)
+            document.add(FrameInfo(Path(self._job.source.shown).name, index, frame.time_s), segmentation.classes)
 
     def cut(self) -> None:
         """Say that the clip was left before its end."""

@@ -168,7 +168,7 @@ def process_clip(
                 if frame.time_s >= limit_s:
                     outputs.cut()
                     break
-                outputs.write(tally.frames, frame.time_s, segmentation, pictures)
+                outputs.write(tally.frames, frame, segmentation, pictures)
                 if table is not None:
                     table.add(job.source.shown, tally.frames, frame.time_s, segmentation)
                 end = time.perf_counter()

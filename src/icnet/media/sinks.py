@@ -62,7 +62,7 @@ class VideoWriter:
         """Whether there is a frame."""
         return self._stream is not None
 
-    def write(self, image: np.ndarray, time_s: float) -> None:
+    def write(self, image: np.ndarray, time_s: float, pixel_aspect: Fraction = Fraction(1)) -> None:
         """Append a frame.
 
         Args:
@@ -70,11 +70,12 @@ class VideoWriter:
                 because H.264 halves the colours.
             time_s: when it is shown. Frames keep their times, so a camera's video runs at the speed of the world whatever
                 the speed of the machine.
+            pixel_aspect: width of a pixel by its height; that of the first frame holds.
         """
         even: Any = image
         if image.shape[0] % 2 or image.shape[1] % 2:
             even = cv2.copyMakeBorder(image, 0, image.shape[0] % 2, 0, image.shape[1] % 2, cv2.BORDER_REPLICATE)
-        stream = self._stream or self._start(*even.shape[:2])
+        stream = self._stream or self._start(even.shape[0], even.shape[1], pixel_aspect)
         if even.shape[:2] != (stream.height, stream.width):  # a source may change its size midway, a file may not
             even = cv2.resize(even, (stream.width, stream.height), interpolation=cv2.INTER_LINEAR)
         frame = av.VideoFrame.from_ndarray(even, format="bgr24")
@@ -114,11 +115,11 @@ class VideoWriter:
             self._sound.damaged += 1
             self._sound = None
 
-    def _start(self, height: int, width: int) -> av.VideoStream:
+    def _start(self, height: int, width: int, pixel_aspect: Fraction) -> av.VideoStream:
         self._stream = self._container.add_stream("libx264", rate=self._rate, options=_CODEC)
         self._stream.height, self._stream.width, self._stream.pix_fmt = height, width, "yuv420p"
         context = self._stream.codec_context
-        context.time_base = _CLOCK
+        context.time_base, context.sample_aspect_ratio = _CLOCK, pixel_aspect
         context.gop_size = max(1, round(self._rate * _KEY_FRAMES_S))
         context.colorspace = context.color_primaries = context.color_trc = _BT709
         context.color_range = ColorRange.MPEG

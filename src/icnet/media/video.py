@@ -14,7 +14,7 @@ from av.stream import Stream
 from icnet.base.errors import InputError
 from icnet.media.clips import Clip, Frame
 from icnet.media.clock import Clock
-from icnet.media.connections import MOST_PIXELS, PROTOCOLS
+from icnet.media.connections import MOST_PIXELS, PROTOCOLS, pixel_aspect
 from icnet.media.content import sniff
 from icnet.media.pictures import MAX_PIXELS, check_size
 from icnet.media.sources import READABLE
@@ -110,7 +110,7 @@ class Video(Clip):
         except BaseException:
             self._container.close()
             raise
-        self._stream = stream
+        self._stream, self._pixel_aspect = stream, pixel_aspect(stream)
         self._origin = origin(self._container)
         stated = stream.average_rate or stream.guessed_rate
         self.rate = stated if stated is not None and _RATES[0] <= stated <= _RATES[1] else Fraction(25)
@@ -139,8 +139,9 @@ class Video(Clip):
             due = None if frame.pts is None or frame.time_base is None else frame.pts * frame.time_base
             time_s = float(clock(due, usual_s))
             self._end_s = time_s + float(usual_s)
-            image = np.rot90(frame.to_ndarray(format="bgr24"), round(frame.rotation / 90))
-            yield Frame(np.ascontiguousarray(image), time_s)
+            turns = round(frame.rotation / 90)
+            image = np.rot90(frame.to_ndarray(format="bgr24"), turns)
+            yield Frame(np.ascontiguousarray(image), time_s, 1 / self._pixel_aspect if turns % 2 else self._pixel_aspect)
         if not self._given:
             what = self._broke or ("it is damaged" if self.damaged else "it holds no frame")
             raise InputError(f"cannot read {self._title}: {what}; {READABLE}")
