@@ -1,4 +1,6 @@
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -16,7 +18,7 @@ def entry(folder, name: str, **more) -> dict:
 
 
 def jobs(folder, *names: str) -> list[Job]:
-    return [Job(Source(str(folder / name), "image"), {"classes": folder / f"{name}.out"}) for name in names]
+    return [Job(Source(str(folder / name), "image"), {"classes": folder / f"{name}.out"}, Path(name)) for name in names]
 
 
 def lines(folder) -> list[dict]:
@@ -75,7 +77,7 @@ def test_results_under_other_names_are_not_those_of_this_run(tmp_path):
         report.add(entry(tmp_path, "a"))
     (job,) = jobs(tmp_path, "a")
     assert Report(tmp_path, "s", [job], resume=True).done
-    assert not Report(tmp_path, "s", [Job(job.source, {"classes": tmp_path / "a.png.out"})], resume=True).done
+    assert not Report(tmp_path, "s", [replace(job, paths={"classes": tmp_path / "a.png.out"})], resume=True).done
 
 
 def test_what_holds_in_other_respects_is_asked(tmp_path):

@@ -4,12 +4,12 @@ import os
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from urllib.parse import urlsplit
 
 from icnet.base.errors import UsageError
 from icnet.media.sources import Source
-from icnet.results.forms import FORMS, FormName
+from icnet.results.forms import FORMS, RUN_STEM, FormName
 
 _USUAL: tuple[FormName, ...] = ("classes", "overlay")
 """Of a picture; a video has no class maps unless they are asked for."""
@@ -22,6 +22,13 @@ class Job:
     source: Source
     paths: dict[FormName, Path]
     """The file of each result; of a video, class maps and the like are a folder."""
+    stem: PurePath
+    """What the results have in common, below the folder of all results."""
+
+    def frame_name(self, index: int) -> str:
+        """A picture's path below the input, or what a frame of a video would be called."""
+        of_picture = self.source.kind == "image"
+        return (self.stem.with_name(Path(self.source.name).name) if of_picture else self.stem / f"{index:06}.png").as_posix()
 
     @property
     def outputs(self) -> list[Path]:
@@ -87,12 +94,13 @@ def _holds_frames_only(folder: Path) -> bool:
 def _named(sources: list[Source], output: Path, forms: Sequence[FormName]) -> list[Job]:
     """Jobs that share no output, with the shortest names that allow it."""
     root: Path | None = None
-    suffixed: set[Source] = set()
+    shared = any(FORMS[form].of_run for form in forms)
+    suffixed = {source for source in sources if shared and Path(source.name).stem == RUN_STEM}
     while True:
         jobs: list[Job] = []
         for source in sources:
             stem = _stem(source, root or source.root, output, source in suffixed)
-            jobs.append(_job(source, _unused(stem, jobs) if source.is_live else stem, forms))
+            jobs.append(_job(source, _unused(stem, jobs) if source.is_live else stem, output, forms))
         clashes = list(_clashes(jobs))
         if not clashes:
             return jobs
@@ -146,11 +154,11 @@ def _suffixed(stem: Path, ending: str) -> Path:
     return stem.with_name(stem.name + ending)  # with_suffix would cut "a.b" to "a"
 
 
-def _job(source: Source, stem: Path, forms: Sequence[FormName]) -> Job:
+def _job(source: Source, stem: Path, output: Path, forms: Sequence[FormName]) -> Job:
     of_picture = source.kind == "image"
     usual = _USUAL if of_picture else _USUAL[1:]
     endings = {name: form.of_picture if of_picture else form.of_clip for name, form in FORMS.items()}
-    return Job(source, {form: _suffixed(stem, endings[form]) for form in forms or usual})
+    return Job(source, {form: _suffixed(stem, endings[form]) for form in forms or usual}, stem.relative_to(output))
 
 
 def _common_root(sources: list[Source]) -> Path:

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -14,14 +14,43 @@ from icnet.media.clips import Frame
 from icnet.media.jobs import Job, partial_name
 from icnet.media.sinks import VideoWriter, video_sink
 from icnet.media.sound import Sound
-from icnet.results.documents import FrameInfo
-from icnet.results.forms import Document, FormName, document_writer, draw
+from icnet.results.documents import CocoIds, CocoWriter, FrameInfo, last_ids
+from icnet.results.forms import FORMS, Document, FormName, document_writer, draw
 from icnet.results.png import write_png
 from icnet.results.style import Style
 from icnet.runtime.segmenter import Segmentation
 
+Ids = Mapping[FormName, CocoIds]
+"""Where the documents of each form have got to."""
 
-def write_picture(job: Job, segmentation: Segmentation, style: Style) -> None:
+
+def ids_after(outputs: Iterable[str]) -> Ids:
+    """Where the documents among the results of earlier runs have got to.
+
+    Raises:
+        UsageError: one was changed.
+    """
+    paths = [Path(path) for path in outputs]
+    of_runs = [(name, form) for name, form in FORMS.items() if form.of_run is not None]
+    return {name: last_ids(path for path in paths if path.name.endswith(form.of_picture)) for name, form in of_runs}
+
+
+def write_run_documents(folder: Path, jobs: Sequence[Job], style: Style) -> None:
+    """Put the COCO documents of finished jobs together, one for each form.
+
+    Raises:
+        OutputError: it cannot be written.
+        UsageError: a document was changed.
+    """
+    for name in jobs[0].paths if jobs else ():
+        if (title := FORMS[name].of_run) is not None:
+            with document_writer(name, folder / title, style) as whole:
+                assert isinstance(whole, CocoWriter), "no other documents are of runs"
+                for job in jobs:
+                    whole.take_in(job.paths[name])
+
+
+def write_picture(job: Job, segmentation: Segmentation, style: Style, ids: Ids) -> None:
     """Write all results of a picture, the class map last.
 
     Raises:
@@ -31,9 +60,9 @@ def write_picture(job: Job, segmentation: Segmentation, style: Style) -> None:
     with ExitStack() as stack:
         for form, path in job.paths.items():
             if form not in pictures:
-                document = document_writer(form, path, style)
+                document = document_writer(form, path, style, ids.get(form))
                 stack.enter_context(document)
-                document.add(FrameInfo(Path(job.source.name).name, 0, None), segmentation.classes)
+                document.add(FrameInfo(job.frame_name(0), 0, None), segmentation.classes)
     for form in sorted(pictures, key=lambda form: form == "classes"):
         _write(form, job.paths[form], pictures[form], style)
 
@@ -41,7 +70,7 @@ def write_picture(job: Job, segmentation: Segmentation, style: Style) -> None:
 class ClipWriter:
     """The results of a clip that is being segmented; made by `clip_outputs`."""
 
-    def __init__(self, job: Job, style: Style, *, rate: Fraction, sound: Sound | None, stack: ExitStack) -> None:
+    def __init__(self, job: Job, style: Style, ids: Ids, *, rate: Fraction, sound: Sound | None, stack: ExitStack) -> None:
         self._job, self._style = job, style
         self._videos: dict[FormName, VideoWriter] = {}
         self._folders: dict[FormName, Path] = {}
@@ -54,7 +83,7 @@ class ClipWriter:
                 heard = sound if form == loud else None
                 self._videos[form] = stack.enter_context(video_sink(path, rate=rate, sound=heard))
             else:
-                self._documents.append(document_writer(form, path, style))
+                self._documents.append(document_writer(form, path, style, ids.get(form)))
                 stack.enter_context(self._documents[-1])
 
     def write(self, index: int, frame: Frame, segmentation: Segmentation, pictures: dict[FormName, np.ndarray]) -> None:
@@ -71,7 +100,7 @@ class ClipWriter:
         for form, folder in self._folders.items():
             _write(form, folder / f"{index:06}.png", pictures[form], self._style)
         for document in self._documents:
-            document.add(FrameInfo(Path(self._job.source.shown).name, index, frame.time_s), segmentation.classes)
+            document.add(FrameInfo(self._job.frame_name(index), index, frame.time_s), segmentation.classes)
 
     def cut(self) -> None:
         """Say that the clip was left before its end."""
@@ -80,12 +109,13 @@ class ClipWriter:
 
 
 @contextmanager
-def clip_outputs(job: Job, style: Style, *, rate: Fraction, sound: Sound | None) -> Iterator[ClipWriter]:
+def clip_outputs(job: Job, style: Style, ids: Ids, *, rate: Fraction, sound: Sound | None) -> Iterator[ClipWriter]:
     """Write the results of a clip; they have their names when the block ends, or not at all after an exception.
 
     Args:
         job: what to write.
         style: classes and colours.
+        ids: of documents, kept up to date.
         rate: nominal frames per second.
         sound: of the clip.
 
@@ -93,7 +123,7 @@ def clip_outputs(job: Job, style: Style, *, rate: Fraction, sound: Sound | None)
         OutputError: a result cannot be written.
     """
     with ExitStack() as stack:
-        yield ClipWriter(job, style, rate=rate, sound=sound, stack=stack)
+        yield ClipWriter(job, style, ids, rate=rate, sound=sound, stack=stack)
 
 
 def _write(form: FormName, path: Path, picture: np.ndarray, style: Style) -> None:

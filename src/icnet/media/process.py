@@ -20,7 +20,7 @@ from icnet.media.clips import Clip, Frame
 from icnet.media.connections import camera, stream
 from icnet.media.jobs import Job
 from icnet.media.live import Live
-from icnet.media.outputs import clip_outputs, write_picture
+from icnet.media.outputs import Ids, clip_outputs, write_picture
 from icnet.media.pictures import MAX_PIXELS, read_image
 from icnet.media.sound import Sound
 from icnet.media.stats import Tally
@@ -77,7 +77,7 @@ class _Picture:
 
 
 def process_images(
-    segmenter: Segmenter, jobs: Iterable[Job], options: ProcessOptions, *, table: Table | None = None
+    segmenter: Segmenter, jobs: Iterable[Job], options: ProcessOptions, *, table: Table | None = None, ids: Ids | None = None
 ) -> Generator[tuple[Job, Tally | IcnetError], None, None]:
     """Segment pictures and write their outputs, in the order of `jobs`. Close the iterator when leaving early.
 
@@ -86,6 +86,7 @@ def process_images(
         jobs: what to read and what to write.
         options: how.
         table: takes the class shares.
+        ids: of COCO documents.
 
     Yields:
         Each job when its outputs are complete, with its sums, or with the reason why its picture cannot be read or its results
@@ -108,7 +109,7 @@ def process_images(
                 continue
             assert segmentation is not None, "a picture without error was not segmented"
             try:
-                write_picture(picture.job, segmentation, options.style)
+                write_picture(picture.job, segmentation, options.style, ids or {})
             except OutputError as error:
                 if error.lasting:
                     raise
@@ -131,6 +132,7 @@ def process_clip(
     advance: Advance,
     stop: threading.Event,
     table: Table | None = None,
+    ids: Ids | None = None,
 ) -> Tally:
     """Segment a video or a camera's recording and write its outputs.
 
@@ -144,6 +146,7 @@ def process_clip(
         advance: reports progress.
         stop: set it to end the work; what was written so far is complete then.
         table: takes the class shares.
+        ids: of COCO documents.
 
     Returns:
         Shares and times of the frames.
@@ -162,7 +165,7 @@ def process_clip(
         sound = None if clip.live else stack.enter_context(_sound(job, options))
         # A video on a server is read as one, but the user may have taken it for a live picture.
         limit_s = options.seconds if job.source.kind == "stream" and newest is None and options.seconds else math.inf
-        with clip_outputs(job, options.style, rate=clip.rate, sound=sound) as outputs:
+        with clip_outputs(job, options.style, ids or {}, rate=clip.rate, sound=sound) as outputs:
             start = time.perf_counter()
             for frame, segmentation, pictures in frames:
                 if frame.time_s >= limit_s:

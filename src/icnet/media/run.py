@@ -10,6 +10,7 @@ from pathlib import Path
 from icnet.base.errors import IcnetError, InputError, OutputError
 from icnet.base.files import remove_temporaries, sole_writer
 from icnet.media.jobs import Job
+from icnet.media.outputs import Ids, ids_after, write_run_documents
 from icnet.media.process import Advance, ProcessOptions, process_clip, process_images
 from icnet.media.report import Entry, Report
 from icnet.media.sheet import write_sheets
@@ -73,6 +74,7 @@ def run_batch(
     with ExitStack() as stack:
         stack.enter_context(sole_writer(batch.folder, ()))
         report = stack.enter_context(Report(batch.folder, batch.settings, jobs, resume=batch.resume, holds=has_its_rows))
+        ids = ids_after(path for entry in report.kept for path in entry.get("outputs", ()))
         remove_temporaries(path for job in jobs for path in job.outputs)
         table = None
         if batch.stats is not None:
@@ -82,16 +84,18 @@ def run_batch(
             part = list(group)
             todo = [job for job in part if job.source.shown not in report.done]
             if is_image:
-                results = process_images(segmenter, todo, options, table=table)
+                results = process_images(segmenter, todo, options, table=table, ids=ids)
             else:
-                results = _clips(segmenter, todo, options, stop=stop, table=table, begin=begin)
+                results = _clips(segmenter, todo, options, ids, stop=stop, table=table, begin=begin)
             with closing(results):
                 for job, entry in _entries(part, results, report, table, stop):
-                    if is_image and "error" not in entry:
+                    if "error" not in entry:
                         finished.append(job)
                     yield entry
-        if batch.contact_sheet and finished and not stop.is_set():
-            write_sheets(batch.folder, finished, options.style, max_pixels=options.max_pixels)
+        write_run_documents(batch.folder, finished, options.style)
+        pictures = [job for job in finished if job.source.kind == "image"]
+        if batch.contact_sheet and pictures and not stop.is_set():
+            write_sheets(batch.folder, pictures, options.style, max_pixels=options.max_pixels)
 
 
 def describe(job: Job) -> Entry:
@@ -123,6 +127,7 @@ def _clips(
     segmenter: Segmenter,
     jobs: list[Job],
     options: ProcessOptions,
+    ids: Ids,
     *,
     stop: threading.Event,
     table: Table | None,
@@ -130,7 +135,7 @@ def _clips(
 ) -> Generator[tuple[Job, Tally | IcnetError], None, None]:
     for job in jobs:
         try:
-            yield job, process_clip(segmenter, job, options, advance=begin(job), stop=stop, table=table)
+            yield job, process_clip(segmenter, job, options, advance=begin(job), stop=stop, table=table, ids=ids)
         except InputError as error:
             yield job, error
         except OutputError as error:

@@ -4,7 +4,8 @@ The documents grow frame by frame, so that a long video takes no more memory tha
 """
 
 import json
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ import cv2
 import numpy as np
 
 from icnet.base.classes import NAMES
+from icnet.base.errors import UsageError
 from icnet.base.files import replacing
 from icnet.results.polygons import Region, regions
 
@@ -22,6 +24,12 @@ CocoForm = Literal["polygons", "rle"]
 """How COCO holds a region: as an outline, or all regions of a class as the run lengths of their pixels."""
 
 _NO_CLASS = 255
+
+_ITEM = re.compile(r'\{"id":(\d+),')
+"""Begins the line of an annotation or image in a COCO document."""
+
+_PARTS = 3
+"""Lines of a COCO document that are no items: one before, one between and one behind annotations and images."""
 
 _AXES = "pixels from the top left corner of the picture: x to the right, y down"
 
@@ -31,11 +39,19 @@ class FrameInfo:
     """Which frame a class map belongs to."""
 
     file_name: str
-    """Of the picture, or of the video."""
+    """Of the picture, or of this frame of the video."""
     index: int
     """Its number in the video, or that of the picture among others, from 0."""
     time_s: float | None
     """When it is shown in the video; None for a picture."""
+
+
+@dataclass
+class CocoIds:
+    """The last ones that were given, so that several documents have none in common."""
+
+    image: int = 0
+    annotation: int = 0
 
 
 class _Document(AbstractContextManager["_Document"]):
@@ -67,9 +83,9 @@ class _Document(AbstractContextManager["_Document"]):
         """Complete the document and give a file its name, or remove it."""
         return self._writing.__exit__(kind, error, traceback)
 
-    def _append(self, item: dict[str, Any]) -> None:
-        """Write an item on a line of its own."""
-        self._file.write((",\n" if self._items else "\n") + _json(item))
+    def _append(self, item: str) -> None:
+        """Write an item, as JSON, on a line of its own."""
+        self._file.write((",\n" if self._items else "\n") + item)
         self._items += 1
 
     def _end(self) -> str:
@@ -110,7 +126,7 @@ class GeoJsonWriter(_Document):
                 "properties": {**name, "area": region.area, "frame": frame.index, **when},
                 "geometry": {"type": "Polygon", "coordinates": rings},
             }
-            self._append(feature)
+            self._append(_json(feature))
 
     def _end(self) -> str:
         return "]}"
@@ -120,11 +136,13 @@ class CocoWriter(_Document):
     """A COCO data set: images, categories and annotations, as pycocotools reads it.
 
     As polygons, every region is an annotation of one closed line; a cut of no width leads from each hole to the line around it.
-    As run lengths, every class in a frame is an annotation. Image and annotation ids count from 1; the id of a category is the
-    class index plus 1, because some tools take 0 for the background.
+    As run lengths, every class in a frame is an annotation. Image and annotation ids count from 1, or on from other documents;
+    the id of a category is the class index plus 1, because some tools take 0 for the background.
     """
 
-    def __init__(self, target: Path | TextIO, wanted: Sequence[int], *, form: CocoForm, min_area: int = 0) -> None:
+    def __init__(
+        self, target: Path | TextIO, wanted: Sequence[int], *, form: CocoForm, min_area: int = 0, ids: CocoIds | None = None
+    ) -> None:
         """Name the file; `with` creates it.
 
         Args:
@@ -132,6 +150,7 @@ class CocoWriter(_Document):
             wanted: indices of the classes to write.
             form: of the annotations.
             min_area: leave out regions of fewer pixels, from run lengths too.
+            ids: where to go on; kept up to date.
 
         Raises:
             OutputError: here or later, it cannot be written.
@@ -139,18 +158,33 @@ class CocoWriter(_Document):
         super().__init__(target, '{"annotations":[')
         self._wanted, self._min_area = wanted, min_area
         self._annotations = {"polygons": self._polygons, "rle": self._run_lengths}[form]
+        self._ids = CocoIds() if ids is None else ids
         self._images: list[str] = []  # as text, which takes a tenth of the memory
 
     def add(self, frame: FrameInfo, classes: np.ndarray) -> None:
         """Write the annotations of a frame; `classes` is its (H, W) uint8 class map."""
         height, width = classes.shape
-        image: dict[str, Any] = {"id": len(self._images) + 1, "file_name": frame.file_name, "width": width, "height": height}
+        self._ids.image += 1
+        image: dict[str, Any] = {"id": self._ids.image, "file_name": frame.file_name, "width": width, "height": height}
         if frame.time_s is not None:
             image |= {"frame": frame.index, "time_s": round(frame.time_s, 6)}
         self._images.append(_json(image))
         for class_index, annotation in self._annotations(classes):
-            ids = {"id": self._items + 1, "image_id": len(self._images), "category_id": class_index + 1}
-            self._append({**ids, "iscrowd": 0, **annotation})
+            self._ids.annotation += 1
+            ids = {"id": self._ids.annotation, "image_id": self._ids.image, "category_id": class_index + 1}
+            self._append(_json({**ids, "iscrowd": 0, **annotation}))
+
+    def take_in(self, path: Path) -> None:
+        """Add all that another document of this class holds, with its ids.
+
+        Raises:
+            UsageError: it is none, or was changed.
+        """
+        for is_image, _, item in _coco_items(path):
+            if is_image:
+                self._images.append(item)
+            else:
+                self._append(item)
 
     def _polygons(self, classes: np.ndarray) -> Iterator[tuple[int, dict[str, Any]]]:
         for region in regions(classes, self._wanted, min_area=self._min_area):
@@ -173,6 +207,35 @@ class CocoWriter(_Document):
         categories = [{"id": index + 1, "name": NAMES[index]} for index in self._wanted]
         images = ",\n".join(self._images)
         return f'],"images":[\n{images}\n],"categories":{_json(categories)}}}'
+
+
+def last_ids(paths: Iterable[Path]) -> CocoIds:
+    """The highest ids in documents of `CocoWriter`.
+
+    Raises:
+        UsageError: one is none, or was changed.
+    """
+    highest = {True: 0, False: 0}
+    for path in paths:
+        for is_image, number, _ in _coco_items(path):
+            highest[is_image] = max(highest[is_image], number)
+    return CocoIds(image=highest[True], annotation=highest[False])
+
+
+def _coco_items(path: Path) -> Iterator[tuple[bool, int, str]]:
+    """The lines of a document, annotations and then images: whether it is an image, its id, and its JSON."""
+    part = 0
+    try:
+        with path.open(encoding="ascii") as file:
+            for line in file:
+                if (item := _ITEM.match(line)) is not None:
+                    yield part == 2, int(item[1]), line.rstrip(",\n")
+                else:
+                    part += bool(line.strip())
+    except (OSError, UnicodeError) as error:
+        raise UsageError(f"cannot read {path}: {error}; remove it and run again without --resume") from error
+    if part != _PARTS:
+        raise UsageError(f"{path} is not as it was written: remove it and run again without --resume")
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import Literal, TextIO
 
 import numpy as np
 
-from icnet.results.documents import CocoWriter, GeoJsonWriter
+from icnet.results.documents import CocoIds, CocoWriter, GeoJsonWriter
 from icnet.results.style import Style
 from icnet.runtime.segmenter import Segmentation
 
@@ -16,6 +16,9 @@ FormName = Literal["classes", "palette", "colour", "overlay", "confidence", "geo
 PNG, JPEG, GEOJSON, JSON = "image/png", "image/jpeg", "application/geo+json", "application/json"
 
 Document = GeoJsonWriter | CocoWriter
+
+RUN_STEM = "annotations"
+"""Begins the names of documents of a whole run."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +33,10 @@ class Form:
     """What follows the stem of a video's; a name without suffix is a folder of one picture per frame."""
     draw: Callable[[Segmentation, Style], np.ndarray] | None = None
     """(H, W) uint8, or (H, W, 3) uint8 BGR."""
-    document: Callable[[Path | TextIO, Style], Document] | None = None
+    document: Callable[[Path | TextIO, Style, CocoIds | None], Document] | None = None
     """Opens a file, or writes to an open stream."""
+    of_run: str | None = None
+    """Name of the document that holds those of a whole run."""
 
 
 def _confidence(segmentation: Segmentation, _: Style) -> np.ndarray:
@@ -39,16 +44,16 @@ def _confidence(segmentation: Segmentation, _: Style) -> np.ndarray:
     return segmentation.confidence
 
 
-def _geojson(target: Path | TextIO, style: Style) -> Document:
+def _geojson(target: Path | TextIO, style: Style, _: CocoIds | None) -> Document:
     return GeoJsonWriter(target, style.outlined, min_area=style.min_area)
 
 
-def _coco(target: Path | TextIO, style: Style) -> Document:
-    return CocoWriter(target, style.outlined, form="polygons", min_area=style.min_area)
+def _coco(target: Path | TextIO, style: Style, ids: CocoIds | None) -> Document:
+    return CocoWriter(target, style.outlined, form="polygons", min_area=style.min_area, ids=ids)
 
 
-def _rle(target: Path | TextIO, style: Style) -> Document:
-    return CocoWriter(target, style.outlined, form="rle", min_area=style.min_area)
+def _rle(target: Path | TextIO, style: Style, ids: CocoIds | None) -> Document:
+    return CocoWriter(target, style.outlined, form="rle", min_area=style.min_area, ids=ids)
 
 
 def _classes(segmentation: Segmentation, style: Style) -> np.ndarray:
@@ -62,8 +67,8 @@ FORMS: dict[FormName, Form] = {
     "overlay": Form((PNG, JPEG), "_overlay.png", ".mp4", draw=lambda segmentation, style: style.overlay(segmentation)),
     "confidence": Form((PNG,), "_confidence.png", "_confidence", draw=_confidence),
     "geojson": Form((GEOJSON,), ".geojson", ".geojson", document=_geojson),
-    "coco": Form((JSON,), ".coco.json", ".coco.json", document=_coco),
-    "rle": Form((JSON,), ".rle.json", ".rle.json", document=_rle),
+    "coco": Form((JSON,), ".coco.json", ".coco.json", document=_coco, of_run=f"{RUN_STEM}.coco.json"),
+    "rle": Form((JSON,), ".rle.json", ".rle.json", document=_rle, of_run=f"{RUN_STEM}.rle.json"),
 }
 """All forms, in the order in which they are listed to people."""
 
@@ -83,14 +88,15 @@ def draw(segmentation: Segmentation, names: Iterable[FormName], style: Style) ->
     return {name: form.draw(segmentation, style) for name, form in forms if form.draw is not None}
 
 
-def document_writer(name: FormName, target: Path | TextIO, style: Style) -> Document:
+def document_writer(name: FormName, target: Path | TextIO, style: Style, ids: CocoIds | None = None) -> Document:
     """What writes a form that is no picture: `geojson`, `coco` or `rle`.
 
     Args:
         name: of the form.
         target: a file, or an open stream.
         style: classes and smallest regions.
+        ids: see `CocoWriter`.
     """
     document = FORMS[name].document
     assert document is not None, "it is drawn"
-    return document(target, style)
+    return document(target, style, ids)
