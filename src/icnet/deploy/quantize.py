@@ -186,7 +186,7 @@ class _Request:
         self._request = compiled.create_infer_request()
 
     def infer(self, data: np.ndarray) -> np.ndarray:
-        return self._request.infer({INPUT: data.astype(np.float32)})[0]
+        return np.asarray(self._request.infer({INPUT: data.astype(np.float32)})[0])
 
 
 def _request(model: ov.Model) -> _Request:

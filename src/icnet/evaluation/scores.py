@@ -56,7 +56,7 @@ def _iou(matrix: np.ndarray) -> np.ndarray:
     hits = np.diag(matrix).astype(np.float64)
     union = matrix.sum(axis=0) + matrix.sum(axis=1) - np.diag(matrix)
     with np.errstate(invalid="ignore"):
-        return (hits / union)[:SCORED]
+        return np.asarray(hits / union)[:SCORED]
 
 
 def scores(matrix: np.ndarray) -> Scores:

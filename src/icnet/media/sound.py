@@ -1,9 +1,12 @@
 """The sound of a video file, for the video that is made of it."""
 
+from __future__ import annotations  # PyAV has no generic classes when it runs
+
 import contextlib
 import math
 from collections.abc import Iterator
 from fractions import Fraction
+from typing import Any
 
 import av
 from av.container import OutputContainer
@@ -31,8 +34,8 @@ class Sound(contextlib.AbstractContextManager["Sound"]):
         best = self._container.streams.best("audio")
         self._source = best if isinstance(best, av.AudioStream) and best.codec_context is not None else None
         self._clock = Clock(origin(self._container), earliest_s=-1)
-        self._packets: Iterator[tuple[float, av.Packet]] = iter(())
-        self._next: tuple[float, av.Packet] | None = None
+        self._packets: Iterator[tuple[float, av.Packet[Any]]] = iter(())
+        self._next: tuple[float, av.Packet[Any]] | None = None
 
     def __exit__(self, *_: object) -> None:
         """Close the file."""
@@ -55,13 +58,13 @@ class Sound(contextlib.AbstractContextManager["Sound"]):
             self._packets = self._encoded(target.add_stream("aac", rate=rate, layout=layout))
         self._next = next(self._packets, None)
 
-    def until(self, time_s: float = math.inf) -> Iterator[av.Packet]:
+    def until(self, time_s: float = math.inf) -> Iterator[av.Packet[Any]]:
         """Yield what is heard before `time_s` and was not given yet, ready for the target."""
         while self._next is not None and self._next[0] < time_s:
             yield self._next[1]
             self._next = next(self._packets, None)
 
-    def _read(self) -> Iterator[av.Packet]:
+    def _read(self) -> Iterator[av.Packet[Any]]:
         """The packets that have a time; an error ends them."""
         packets = self._container.demux(self._source)
         while True:
@@ -75,7 +78,7 @@ class Sound(contextlib.AbstractContextManager["Sound"]):
             if packet.pts is not None and packet.size:
                 yield packet
 
-    def _copied(self, track: av.AudioStream) -> Iterator[tuple[float, av.Packet]]:
+    def _copied(self, track: av.AudioStream) -> Iterator[tuple[float, av.Packet[Any]]]:
         bare = track.codec_context.codec.canonical_name == "aac" and not track.codec_context.extradata
         last_pts: int | None = None
         for packet in self._read():
@@ -93,7 +96,7 @@ class Sound(contextlib.AbstractContextManager["Sound"]):
             copy.time_base, copy.duration, copy.stream = base, packet.duration, track
             yield float(time_s), copy
 
-    def _encoded(self, track: av.AudioStream) -> Iterator[tuple[float, av.Packet]]:
+    def _encoded(self, track: av.AudioStream) -> Iterator[tuple[float, av.Packet[Any]]]:
         assert self._source is not None
         begun = False
         for packet in self._read():
@@ -112,7 +115,7 @@ class Sound(contextlib.AbstractContextManager["Sound"]):
             yield from _timed(track.codec_context.encode(None), track)
 
 
-def _timed(packets: list[av.Packet], track: av.AudioStream) -> Iterator[tuple[float, av.Packet]]:
+def _timed(packets: list[av.Packet[Any]], track: av.AudioStream) -> Iterator[tuple[float, av.Packet[Any]]]:
     for packet in packets:
         packet.stream = track
         yield float((packet.pts or 0) * packet.time_base), packet

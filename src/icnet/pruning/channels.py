@@ -9,6 +9,7 @@ graph of Fang et al., "DepGraph: Towards Any Structural Pruning", arXiv 2301.129
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -71,7 +72,7 @@ class LayerChannels:
         inputs, outputs = (
             len(channels) if alive is None else int(alive[channels].sum()) for channels in (self.inputs, self.outputs)
         )
-        return math.prod(self.layer.kernel_size) * inputs * outputs // self.layer.groups
+        return int(math.prod(self.layer.kernel_size) * inputs * outputs // self.layer.groups)
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,7 @@ def analyse(model: keras.Model, *, channelwise: Iterable[type] = ()) -> ChannelG
     return walk.graph()
 
 
-def _keeps_zero(activation) -> bool:
+def _keeps_zero(activation: Any) -> bool:
     return any(activation is known for known in _ZERO_TO_ZERO)
 
 
@@ -162,7 +163,7 @@ def _is_channelwise(layer: layers.DepthwiseConv2D) -> bool:
     return layer.depth_multiplier == 1 and not layer.use_bias and _keeps_zero(layer.activation)
 
 
-def _frozen(tensor) -> np.ndarray:
+def _frozen(tensor: Any) -> np.ndarray:
     return np.full(tensor.shape[-1] or 0 if len(tensor.shape) > 1 else 0, FROZEN)
 
 
@@ -181,7 +182,7 @@ class _Walk:
             channel = self._parents[channel]
         return channel
 
-    def tie(self, first: np.ndarray, second) -> None:
+    def tie(self, first: np.ndarray, second: np.ndarray | int) -> None:
         """Make channels the same, pair by pair; the smaller number stays, so FROZEN wins."""
         for a, b in np.broadcast(first, second):
             a, b = sorted((self._find(int(a)), self._find(int(b))))
@@ -192,7 +193,7 @@ class _Walk:
         self._parents.extend(range(start, start + count))
         return np.arange(start, start + count)
 
-    def visit(self, node) -> None:
+    def visit(self, node: Any) -> None:
         inputs = [self.channels[id(tensor)] for tensor in node.input_tensors]
         outputs = self._through(node, inputs)
         if outputs is None:
@@ -201,7 +202,7 @@ class _Walk:
         for index, tensor in enumerate(node.outputs):
             self.channels[id(tensor)] = outputs if outputs is not None and index == 0 else _frozen(tensor)
 
-    def _through(self, node, inputs: list[np.ndarray]) -> np.ndarray | None:
+    def _through(self, node: Any, inputs: list[np.ndarray]) -> np.ndarray | None:
         """The channels after a call, or None for what is not known."""
         layer, kind = node.operation, type(node.operation)
         if isinstance(layer, layers.Conv2D):
@@ -223,7 +224,7 @@ class _Walk:
             return np.concatenate(inputs) if last else self._merge(node, inputs)
         return None
 
-    def _convolution(self, node, inputs: list[np.ndarray]) -> np.ndarray:
+    def _convolution(self, node: Any, inputs: list[np.ndarray]) -> np.ndarray:
         layer, shape = node.operation, node.outputs[0].shape
         known = type(layer) in CONVOLUTIONS and layer.groups == 1 and len(inputs) == 1
         if not known:
@@ -234,7 +235,9 @@ class _Walk:
             self.tie(outputs, FROZEN)
         return self._record(layer, inputs[0], outputs, positions=shape[1] * shape[2] if None not in shape[1:] else None).outputs
 
-    def _record(self, layer, inputs: np.ndarray, outputs: np.ndarray, *, positions: int | None = None) -> LayerChannels:
+    def _record(
+        self, layer: layers.Layer, inputs: np.ndarray, outputs: np.ndarray, *, positions: int | None = None
+    ) -> LayerChannels:
         """Note a call; a layer that is called again has the same weights, so the channels of its calls are tied."""
         entry = self.layers.get(layer.name)
         if entry:
@@ -244,7 +247,7 @@ class _Walk:
         self.layers[layer.name] = LayerChannels(layer, inputs, outputs, positions)
         return self.layers[layer.name]
 
-    def _merge(self, node, inputs: list[np.ndarray]) -> np.ndarray | None:
+    def _merge(self, node: Any, inputs: list[np.ndarray]) -> np.ndarray | None:
         shapes = {(len(tensor.shape), tensor.shape[-1]) for tensor in (*node.input_tensors, *node.outputs)}
         if len(shapes) > 1:  # broadcast over channels
             return None
@@ -276,7 +279,7 @@ class _Walk:
         return ChannelGraph(entries, groups, len(roots))
 
 
-def _is_operation(node, *names: str) -> bool:
+def _is_operation(node: Any, *names: str) -> bool:
     """Whether a call is one of Keras's own operations on tensors only; a constant operand could be anything."""
     arguments, operation = node.arguments, node.operation
     tensors = len(arguments.args) == len(node.input_tensors) and not arguments.kwargs

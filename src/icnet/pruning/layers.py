@@ -5,6 +5,8 @@ that a compiled step receives on every backend, and changing one needs no new co
 reads would be a constant of the step that JAX traced.)
 """
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -18,7 +20,7 @@ class MaskedConv2D(keras.layers.Conv2D):
     `stored_bias`. The names of the saved variables are those of Conv2D, then `kernel_mask` and `bias_mask`.
     """
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int, ...]) -> None:
         super().build(input_shape)
         self.kernel_mask = self._add_mask("kernel_mask", self._kernel.shape)
         if self.use_bias:
@@ -28,16 +30,16 @@ class MaskedConv2D(keras.layers.Conv2D):
         return self.add_weight(name=name, shape=shape, dtype="uint8", initializer="ones", trainable=False)
 
     @property
-    def kernel(self):
+    def kernel(self) -> Any:
         kernel = super().kernel
         return kernel * ops.cast(self.kernel_mask, kernel.dtype)
 
     @property
-    def bias(self):
+    def bias(self) -> Any:
         return None if self._bias is None else self._bias * ops.cast(self.bias_mask, self._bias.dtype)
 
     @bias.setter
-    def bias(self, variable):  # Conv2D.build assigns it
+    def bias(self, variable: Any) -> None:  # Conv2D.build assigns it
         self._bias = variable
 
     @property
@@ -50,15 +52,15 @@ class MaskedConv2D(keras.layers.Conv2D):
         """The variable behind `bias`."""
         return self._bias
 
-    def enable_lora(self, *args, **options):
+    def enable_lora(self, *args: Any, **options: Any) -> None:
         raise NotImplementedError("MaskedConv2D has no LoRA: prune first, strip the masks, then enable it")
 
     # Conv2D stores `kernel` and `bias`, which are no variables here.
-    def save_own_variables(self, store):
+    def save_own_variables(self, store: Any) -> None:
         for index, variable in enumerate(self.weights):
             store[str(index)] = variable
 
-    def load_own_variables(self, store):
+    def load_own_variables(self, store: Any) -> None:
         self._check_load_own_variables(store)
         for index, variable in enumerate(self.weights):
             variable.assign(store[str(index)])
@@ -71,13 +73,13 @@ class MaskedBatchNormalization(keras.layers.BatchNormalization):
     `channel_mask` (uint8, `(channels,)`) holds 1 for a channel that is there and 0 for a removed one.
     """
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int, ...]) -> None:
         super().build(input_shape)
         self.channel_mask = self.add_weight(
             name="channel_mask", shape=(input_shape[self.axis],), dtype="uint8", initializer="ones", trainable=False
         )
 
-    def call(self, inputs, training=None, mask=None):
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         outputs = super().call(inputs, training=training, mask=mask)
         shape = [1] * len(outputs.shape)
         shape[self.axis] = -1

@@ -1,6 +1,7 @@
 """Plain layers to masked ones and back."""
 
 from collections.abc import Callable, Collection
+from typing import Any
 
 import keras
 import numpy as np
@@ -137,7 +138,7 @@ def copy_weights(source: keras.layers.Layer, target: keras.layers.Layer) -> None
         variable.assign(to_numpy(value))
 
 
-def to_numpy(variable) -> np.ndarray:
+def to_numpy(variable: Any) -> np.ndarray:
     """A copy of a variable's or tensor's value, on any backend.
 
     A true copy, because variables of two models must not share a buffer: on JAX, a compiled step gives the buffers of its

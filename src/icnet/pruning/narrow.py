@@ -1,6 +1,7 @@
 """Removed channels to narrower layers and back."""
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import keras
 import numpy as np
@@ -35,7 +36,7 @@ def compact(
     graph = analyse(plain, channelwise=channelwise)
     alive = living_channels(graph) if kept is None else _alive_from(graph, kept)
 
-    def make(layer):
+    def make(layer: layers.Layer) -> layers.Layer:
         if layer.name not in graph.layers or not isinstance(layer, layers.Conv2D):
             return same(layer)
         width = int(alive[graph.layers[layer.name].outputs].sum())
@@ -119,10 +120,10 @@ def living_channels(graph: ChannelGraph) -> np.ndarray:
 def _moves_zero(norm: layers.BatchNormalization) -> np.ndarray:
     """Whether beta - gamma * mean / sqrt(variance) can differ from zero, per channel."""
     moves = (to_numpy(norm.gamma) != 0 if norm.scale else True) & (to_numpy(norm.moving_mean) != 0)
-    return moves | (to_numpy(norm.beta) != 0) if norm.center else moves
+    return np.asarray(moves | (to_numpy(norm.beta) != 0) if norm.center else moves)
 
 
-def _place(entry: LayerChannels, alive: np.ndarray, rank: int):
+def _place(entry: LayerChannels, alive: np.ndarray, rank: int) -> Any:
     """Index of the living part of a layer's variable: kernels end in (in, out), depthwise ones in (in, 1), all others are per
     output channel."""
     if rank == 1:

@@ -1,7 +1,7 @@
 """Gradual pruning: when, how much, and as a callback of `model.fit`."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import keras
 
@@ -27,7 +27,7 @@ class PruningSchedule:
     initial: float = 0.0
     """Share at `begin_step`."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 0 <= self.initial <= self.ratio <= 1:
             raise UsageError(f"the schedule goes from {self.initial} to {self.ratio}, expected 0 <= initial <= ratio <= 1")
         if not 0 <= self.begin_step <= self.end_step or self.every < 1:
@@ -65,28 +65,28 @@ class PruningCallback(keras.callbacks.Callback):
     training would leave open (a schedule that ends with the last step) is done when training ends.
     """
 
-    def __init__(self, pruner: Pruner, schedule: PruningSchedule):
+    def __init__(self, pruner: Pruner, schedule: PruningSchedule) -> None:
         super().__init__()
         self.pruner, self.schedule = pruner, schedule
         self._step = self._epoch_start = 0
         self._ratio = 0.0
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Any = None) -> None:
         own = {id(layer) for layer in self.model.layers}
         if not all(id(layer) in own for layer in self.pruner.layers):
             raise UsageError(f"the pruner prunes another model than {self.model.name}, which is trained: give it that one")
         self._step, self._ratio = int(to_numpy(self.model.optimizer.iterations)), 0.0
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._epoch_start = self._step
 
-    def on_train_batch_begin(self, batch, logs=None):
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         self._prune()
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self._step = self._epoch_start + batch + 1
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: Any = None) -> None:
         self._prune()
 
     def _prune(self) -> None:

@@ -95,7 +95,7 @@ def _smallest(scores: np.ndarray, count: int) -> np.ndarray:
     if count == 0:
         return np.zeros(scores.shape, bool)
     limit = np.partition(scores, count - 1)[count - 1]
-    chosen = scores < limit
+    chosen: np.ndarray = scores < limit
     ties = np.flatnonzero(scores == limit)
     chosen[ties[: count - np.count_nonzero(chosen)]] = True
     return chosen

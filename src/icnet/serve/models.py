@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,7 +56,7 @@ class Models:
             metrics.loaded(served.name, served.version, None)
         self.default = next(iter(self._served))
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Served]:
         return iter(list(self._served.values()))
 
     def get(self, name: str | None = None, version: str | None = None) -> Served:

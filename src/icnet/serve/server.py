@@ -52,7 +52,7 @@ class _Http(uvicorn.Server):
     """Uvicorn without its own handling of signals, which knows nothing of gRPC or of readiness."""
 
     @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:  # type: ignore[override]
+    def capture_signals(self) -> Iterator[None]:
         yield
 
 

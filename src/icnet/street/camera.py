@@ -52,11 +52,11 @@ class Camera:
         # The horizon keeps its place in the 4:3 view; a flatter image is cut from the middle of that view.
         centre_v = (height - 1) / 2 + (HORIZON - 0.5) * focal / FOCAL_WIDTHS * 0.75
         intrinsic = np.array([[focal, 0.0, (width - 1) / 2], [0.0, focal, centre_v], [0.0, 0.0, 1.0]])
-        return intrinsic @ rolled
+        return np.asarray(intrinsic @ rolled)
 
     def project(self, points: np.ndarray) -> np.ndarray:
         """World points (..., 3) in metres to homogeneous pixels (..., 3); the last component is the depth in metres."""
-        return (points - np.asarray(self.position)) @ self.projection.T
+        return np.asarray((points - np.asarray(self.position)) @ self.projection.T)
 
 
 def clip_near(points: np.ndarray, near_m: float) -> np.ndarray:

@@ -64,7 +64,7 @@ class Air:
 
     def share(self, depth_m: np.ndarray | float) -> np.ndarray:
         """Share of haze in the colour of a surface at a depth."""
-        return 1 - np.exp(-np.asarray(depth_m, dtype=np.float32) / self.range_m)
+        return np.asarray(1 - np.exp(-np.asarray(depth_m, dtype=np.float32) / self.range_m))
 
 
 def _level(texture: Texture, area_px: float) -> tuple[np.ndarray, np.ndarray | None]:
@@ -81,7 +81,8 @@ def _texture_to_pixels(corners: np.ndarray, warp: np.ndarray, texture_hw: Sequen
     plane = np.stack([corners[1] - corners[0], corners[3] - corners[0], corners[0]], axis=1) @ warp
     height, width = texture_hw
     unit = np.array([[1 / width, 0, 0.5 / width], [0, 1 / height, 0.5 / height], [0, 0, 1]])
-    return np.array([[1, 0, -origin[0]], [0, 1, -origin[1]], [0, 0, 1]]) @ plane @ unit
+    shift = np.array([[1, 0, -origin[0]], [0, 1, -origin[1]], [0, 0, 1]])
+    return np.asarray(shift @ plane @ unit)
 
 
 class Canvas:

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from icnet.street.texture import Colour, Texture, clouds, tinted
+from icnet.street.texture import Colour, Texture, clouds, tinted, to_bytes
 
 PHASES = 8
 """Pictures in one cycle of steps or pedal turns."""
@@ -51,7 +51,7 @@ class Brush:
 
     def texture(self, light: np.ndarray) -> Texture:
         """What was drawn, under a field of light (h, w) around 1."""
-        return Texture(np.clip(self.colour * light[..., None], 0, 255).astype(np.uint8), self.alpha)
+        return Texture(to_bytes(self.colour * light[..., None]), self.alpha)
 
 
 def _size(width_m: float, height_m: float) -> tuple[int, int]:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from icnet.base.classes import NAMES
-from icnet.street.texture import Colour, clouds
+from icnet.street.texture import Colour, clouds, to_bytes
 
 ROAD, PAVEMENT, TREE = (NAMES.index(name) for name in ("Road", "Pavement", "Tree"))
 
@@ -94,7 +94,7 @@ def paint_ground(rng: np.random.Generator, plan: StreetPlan) -> Ground:
     _slabs(rng, image, plan)
     _repairs(rng, image, plan)
     _markings(image, plan, grain)
-    return Ground(plan, np.clip(image, 0, 255).astype(np.uint8))
+    return Ground(plan, to_bytes(image))
 
 
 def _columns(low_m: float, high_m: float) -> slice:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from icnet.street.texture import Colour, Texture, clouds, tinted
+from icnet.street.texture import Colour, Texture, clouds, tinted, to_bytes
 
 PX_M = 44
 """Texture pixels per metre."""
@@ -72,14 +72,10 @@ def paint_house(rng: np.random.Generator, *, shop: bool) -> House:
         width_m=width_m,
         eaves_m=eaves_m,
         ridge_m=ridge_m,
-        front=Texture(_bytes(wall)),
+        front=Texture(to_bytes(wall)),
         gable=_gable(gable, eaves_m, ridge_m),
         roof=Texture(slate),
     )
-
-
-def _bytes(image: np.ndarray) -> np.ndarray:
-    return np.clip(image, 0, 255).astype(np.uint8)
 
 
 def _gable(wall: np.ndarray, eaves_m: float, ridge_m: float) -> Texture:
@@ -90,7 +86,7 @@ def _gable(wall: np.ndarray, eaves_m: float, ridge_m: float) -> Texture:
     outline = np.array([[0, height], [0, eaves], [width // 2, 0], [width, eaves], [width, height]], dtype=np.int32)
     alpha = np.zeros((height, width), dtype=np.uint8)
     cv2.fillPoly(alpha, [outline], 255)
-    return Texture(_bytes(wall), alpha)
+    return Texture(to_bytes(wall), alpha)
 
 
 def _wall(rng: np.random.Generator, size_hw: tuple[int, int], colour: Colour, brick: bool) -> np.ndarray:

@@ -21,7 +21,7 @@ def _noise(size_hw: tuple[int, int]) -> np.ndarray:
 def _vignette(size_hw: tuple[int, int]) -> np.ndarray:
     """(H, W, 3) uint8: share of the light that reaches each pixel, 255 for all."""
     v, u = np.mgrid[-1 : 1 : size_hw[0] * 1j, -1 : 1 : size_hw[1] * 1j]
-    return cv2.merge([(255 * (1 - 0.16 * (u**2 + v**2) / 2)).astype(np.uint8)] * 3)
+    return np.repeat((255 * (1 - 0.16 * (u**2 + v**2) / 2)).astype(np.uint8)[..., None], 3, axis=2)
 
 
 def expose(image: np.ndarray, rng: np.random.Generator, *, exposure: float, noise: float) -> np.ndarray:

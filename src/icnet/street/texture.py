@@ -9,6 +9,11 @@ Colour = tuple[float, float, float]
 """Blue, green, red, 0 to 255."""
 
 
+def to_bytes(image: np.ndarray) -> np.ndarray:
+    """An image of any numeric type as uint8, cut to 0 to 255."""
+    return image.clip(0, 255).astype(np.uint8)
+
+
 class Texture:
     """An image for a flat surface with an optional outline, stored as a pyramid of halved sizes."""
 
@@ -53,7 +58,7 @@ def _bleed(colour: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     around = cv2.blur(small, (5, 5)) + faint * mean
     around /= cv2.blur(cover, (5, 5))[..., None] + faint
     around = cv2.resize(around, alpha.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    return np.clip(inside + around * (1 - weight), 0, 255).astype(np.uint8)
+    return to_bytes(inside + around * (1 - weight))
 
 
 def flat(colour: Colour, size_hw: tuple[int, int] = (4, 4)) -> Texture:
@@ -64,7 +69,7 @@ def flat(colour: Colour, size_hw: tuple[int, int] = (4, 4)) -> Texture:
 def rounded_post(colour: Colour) -> Texture:
     """A cylinder seen from the side: lit on the left, dark on the right."""
     shade = np.array([0.75, 1.15, 1.25, 1.0, 0.85, 0.7, 0.6, 0.55], dtype=np.float32)
-    return Texture(np.clip(np.tile(shade[None, :, None] * np.array(colour), (8, 1, 1)), 0, 255).astype(np.uint8))
+    return Texture(to_bytes(np.tile(shade[None, :, None] * np.array(colour), (8, 1, 1))))
 
 
 def clouds(rng: np.random.Generator, size_hw: tuple[int, int], cells: int, octaves: int = 4, *, fade: float = 0.5) -> np.ndarray:
@@ -86,12 +91,13 @@ def clouds(rng: np.random.Generator, size_hw: tuple[int, int], cells: int, octav
         scale = cells * 2**octave / max(size_hw)
         grid = rng.standard_normal((max(2, round(height * scale)), max(2, round(width * scale))), dtype=np.float32)
         total += fade**octave * cv2.resize(grid, (width, height), interpolation=cv2.INTER_CUBIC)
-    return (total - total.mean()) / (total.std() + 1e-6)
+    result: np.ndarray = (total - total.mean()) / (total.std() + 1e-6)
+    return result
 
 
 def tinted(colour: Colour, brightness: np.ndarray) -> np.ndarray:
     """A colour times a field of brightness (h, w) around 1; (h, w, 3) uint8."""
-    return np.clip(brightness[..., None] * np.array(colour, dtype=np.float32), 0, 255).astype(np.uint8)
+    return to_bytes(brightness[..., None] * np.array(colour, dtype=np.float32))
 
 
 def sky(rng: np.random.Generator, *, blueness: float) -> Texture:
@@ -107,7 +113,7 @@ def sky(rng: np.random.Generator, *, blueness: float) -> Texture:
     gap = np.clip(0.35 + 0.45 * cover, 0, 1) * np.clip(2.2 * height, 0, 1)
     white = np.array([252, 250, 244], dtype=np.float32)
     grey_or_blue = (1 - blueness) * np.array([222, 217, 210]) + blueness * np.array([232, 196, 150])
-    return Texture(np.clip(white + (grey_or_blue - white) * gap[..., None], 0, 255).astype(np.uint8))
+    return Texture(to_bytes(white + (grey_or_blue - white) * gap[..., None]))
 
 
 def crown(rng: np.random.Generator, colour: Colour, *, spread: float = 1.0) -> Texture:

@@ -10,7 +10,7 @@ import numpy as np
 from icnet.base.classes import NAMES
 from icnet.street.bodies import Body
 from icnet.street.canvas import Card
-from icnet.street.texture import Colour, Texture, flat
+from icnet.street.texture import Colour, Texture, flat, to_bytes
 
 Point = tuple[float, float, float]
 VEHICLE = NAMES.index("Vehicle")
@@ -122,7 +122,7 @@ def paint_vehicle(body: Body, paint: Colour) -> Vehicle:
 def _sheet(size_hw: tuple[int, int], colour: Colour, top: float = 1.15, bottom: float = 0.7) -> np.ndarray:
     """(h, w, 3) uint8 paint that reflects the sky above and the road below."""
     light = np.linspace(top, bottom, size_hw[0], dtype=np.float32)[:, None, None]
-    return np.clip(np.broadcast_to(light * np.array(colour, dtype=np.float32), (*size_hw, 3)), 0, 255).astype(np.uint8)
+    return to_bytes(np.broadcast_to(light * np.array(colour, dtype=np.float32), (*size_hw, 3)))
 
 
 def _panel(paint: Colour) -> Texture:

@@ -38,7 +38,7 @@ class TrainingLog:
         self._events.add_event(Event(wall_time=time.time(), step=step + 1, session_log=SessionLog(status=SessionLog.START)))
         self._events.flush()
 
-    def _append(self, row) -> None:
+    def _append(self, row: list[object]) -> None:
         try:
             with self._csv.open("a", newline="") as file:
                 csv.writer(file).writerow(row)

@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from icnet.base.classes import NAMES, SCORED
+from icnet.network.keras_layers import Tensor
 from icnet.network.spec import OUTPUT_STRIDE
 
 
@@ -27,7 +28,7 @@ def class_weights(counts: np.ndarray, offset: float) -> np.ndarray:
     return weights
 
 
-def soft_targets(counts, stride: int):
+def soft_targets(counts: Tensor, stride: int) -> Tensor:
     """Share of each class in every cell of a head's logits.
 
     Args:
@@ -53,7 +54,7 @@ class Hard:
     """The hardest cells up to this share of the labelled ones always count."""
 
 
-def hard_cells(entropy, labelled, hard: Hard):
+def hard_cells(entropy: Tensor, labelled: Tensor, hard: Hard) -> Tensor:
     """Online hard example mining: Shrivastava et al., arXiv 1604.03540, for pixels instead of regions.
 
     Args:
@@ -88,7 +89,7 @@ class SegmentationLoss(keras.losses.Loss):
         super().__init__(name=name, reduction=None)
         self.weights, self.jaccard, self.hard = np.asarray(weights, np.float32), jaccard, hard
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Loss of logits `y_pred` (N, h, w, 12) against class counts `y_true` (N, H, W, 12), H a multiple of h."""
         weights = ops.convert_to_tensor(self.weights)
         targets = soft_targets(y_true, y_true.shape[1] // y_pred.shape[1]) * ops.cast(weights > 0, "float32")
@@ -104,7 +105,7 @@ class SegmentationLoss(keras.losses.Loss):
         return loss + self.jaccard * jaccard_loss(targets[..., :SCORED], ops.softmax(logits, axis=-1)[..., :SCORED])
 
 
-def jaccard_loss(targets, probabilities):
+def jaccard_loss(targets: Tensor, probabilities: Tensor) -> Tensor:
     """One minus the IoU of soft masks, mean over the classes that the batch holds.
 
     Source: Wang et al., "Jaccard Metric Losses", arXiv 2302.05666, eq. 8: unlike a product of the two, it is smallest
@@ -122,7 +123,7 @@ def jaccard_loss(targets, probabilities):
     return ops.sum(present * loss) / ops.maximum(ops.sum(present), 1)
 
 
-def distillation_loss(student, teacher, temperature: float):
+def distillation_loss(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     """Mean over all cells of KL(teacher || student) at a temperature, times its square so that gradients keep their size.
 
     Source: Hinton et al., "Distilling the Knowledge in a Neural Network", arXiv 1503.02531, section 2.
@@ -145,7 +146,7 @@ class DistilledLoss(keras.losses.Loss):
         super().__init__(name=name, reduction=None)
         self.labelled, self.weight, self.temperature = labelled, weight, temperature
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Loss of `y_pred` (N, h, w, 24) against class counts `y_true` (N, H, W, 12)."""
         student, teacher = ops.split(y_pred, 2, axis=-1)
         return self.labelled.call(y_true, student) + self.weight * distillation_loss(student, teacher, self.temperature)

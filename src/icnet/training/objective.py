@@ -1,6 +1,7 @@
 """What is optimised: the network with its heads, losses and optimizer, once for every crop size of a run."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -8,7 +9,7 @@ from keras import layers, ops
 
 from icnet.base.classes import VOID
 from icnet.network.graph import trunk_convolutions
-from icnet.network.keras_layers import KerasOps
+from icnet.network.keras_layers import KerasOps, Shape, Tensor
 from icnet.network.keras_model import build
 from icnet.network.keras_weights import set_weights, variables
 from icnet.network.spec import Spec
@@ -20,16 +21,16 @@ from icnet.training.recipe import Recipe
 class Frozen(layers.Layer):
     """A trained network inside another model: it runs as in inference and learns nothing."""
 
-    def __init__(self, model: keras.Model, **options):
+    def __init__(self, model: keras.Model, **options: Any) -> None:
         """Run `model`."""
         super().__init__(trainable=False, **options)
         self.model = model
         self.model.trainable = False
 
-    def call(self, x):
+    def call(self, x: Tensor) -> Tensor:
         return ops.stop_gradient(self.model(x, training=False))
 
-    def compute_output_shape(self, shape):
+    def compute_output_shape(self, shape: Shape) -> Shape:
         return (shape[0], *self.model.output_shape[1:])
 
 
@@ -91,16 +92,16 @@ def objective(
 class RatedAdamW(keras.optimizers.AdamW):
     """AdamW with a factor of its own for the learning rate of every variable."""
 
-    def __init__(self, *args, rates: tuple[float, ...], **options):
+    def __init__(self, *args: Any, rates: tuple[float, ...], **options: Any) -> None:
         """`rates` belong to the variables that `build` will be given, in order."""
         super().__init__(*args, **options)
         self._rates = rates
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(self, gradient: Tensor, variable: keras.Variable, learning_rate: Tensor) -> None:
         super().update_step(gradient, variable, learning_rate * self._rates[self._get_variable_index(variable)])
 
-    def _use_weight_decay(self, variable):  # what has no rate stays as it is
-        return super()._use_weight_decay(variable) and self._rates[self._get_variable_index(variable)] > 0
+    def _use_weight_decay(self, variable: keras.Variable) -> bool:  # what has no rate stays as it is
+        return bool(super()._use_weight_decay(variable) and self._rates[self._get_variable_index(variable)] > 0)
 
 
 def adamw(recipe: Recipe, rates: tuple[float, ...] = ()) -> keras.optimizers.AdamW:

@@ -61,7 +61,7 @@ def optimizer_step(objective: "Objective", average: WeightAverage) -> OptimizerS
 
 def on_torch_cpu() -> bool:
     """Whether PyTorch on the CPU is at work, for which we have functions of our own."""
-    return keras.backend.backend() == "torch" and keras.Variable(0.0).value.device.type == "cpu"
+    return keras.backend.backend() == "torch" and bool(keras.Variable(0.0).value.device.type == "cpu")
 
 
 class KerasStep:
@@ -129,7 +129,7 @@ class JaxStep:
         self._open.append((step, loss))
         return self._finished(self._lag)
 
-    def _updated(self, state, images, targets, learning_rate):
+    def _updated(self, state: Any, images: Any, targets: Any, learning_rate: Any) -> Any:
         """State and loss after one step; JAX traces this once for every shape of `images`."""
         model = self._models[images.shape[1:3]]
         trainable, fixed, optimizer = state
@@ -168,5 +168,5 @@ def _by_size(models: Sequence[keras.Model]) -> dict[tuple[int, int], keras.Model
     return {tuple(model.input_shape[1:3]): model for model in models}
 
 
-def _blended(average, values, share):
+def _blended(average: list[Any], values: list[Any], share: float) -> list[Any]:
     return [old + share * (new - old) for old, new in zip(average, values, strict=True)]

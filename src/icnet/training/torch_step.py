@@ -45,7 +45,7 @@ class TorchStep:
             group["lr"] = learning_rate * group["rate"]
         loss = self._loss(step, nchw(images), torch.from_numpy(np.ascontiguousarray(targets)), images.shape[1:3])
         self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         clip = self._objective.recipe.clip_norm
         if clip:
             torch.nn.utils.clip_grad_norm_(self._parameters, clip)

@@ -80,7 +80,7 @@ class Guard:
             share.take(len(message))
         elif len(message) > _LONGEST_SMALL:
             raise TooLarge(f"a message of this kind may have {_LONGEST_SMALL} bytes at most")
-        return message
+        return bytes(message)
 
     def _let_in(self, context: grpc.aio.ServicerContext) -> None:
         """Count a call until its reply is on its way to the client, however slowly that reads."""
