@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from camvid_folder import camvid_folder
 
-from icnet.network.weights import Weights, file_sha256, load_weights, random_weights, save_weights
+from icnet.network.stored import read_stored
+from icnet.network.weights import Weights, load_weights, random_weights, save_weights
 from icnet.runtime.engine import Engine
 from icnet.runtime.facts import model_facts
 
@@ -51,7 +52,7 @@ def test_figures_terms_and_report(camvid, trained, tmp_path, monkeypatch, capsys
     assert made.about["pretrained"] == "the trunk, on ImageNet: some-model (Apache-2.0)"
     facts = model_facts(str(target))
     for text in (
-        file_sha256(target),
+        read_stored(target).sha256,
         f"{target.stat().st_size:,} bytes",
         f"| zeros among them | {facts.kernel_zeros:,} (",
         f"| strict | {100 * made.about['miou_strict']:.2f} %",
@@ -73,7 +74,7 @@ def test_mistakes_are_one_line(camvid, trained, tmp_path, tiny, monkeypatch, cap
     for arguments, text in (
         ((tmp_path / "random.safetensors",), "was not trained"),
         ((trained, "--score-on", "test"), "no test.txt"),
-        ((tmp_path / "none.safetensors",), "no weight file"),
+        ((tmp_path / "none.safetensors",), "no model file"),
     ):
         with pytest.raises(SystemExit) as caught:
             run(monkeypatch, *arguments, "--data", camvid, "--to", tmp_path / "out")

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from icnet.network.registry import FOLDER, IR_SHA256, SHA256, find_ir
+from icnet.network.registry import FOLDER, IR_SHA256, SHA256, read_model
 from icnet.network.spec import PRESETS
-from icnet.network.weights import file_sha256, load_weights
+from icnet.network.weights import load_weights
 from icnet.runtime.engine import read_about, read_ir
 from icnet.runtime.facts import model_facts
 
@@ -28,7 +28,7 @@ def test_links_lead_somewhere():
 def test_the_model_card_states_what_the_file_holds(name):
     path = FOLDER / f"{name}.safetensors"
     card, weights = (FOLDER / f"{name}.md").read_text(encoding="utf-8"), load_weights(path)
-    assert SHA256[name] == file_sha256(path)
+    assert SHA256[name] == read_model(name).sha256
     assert SHA256[name] in card
     assert f"{path.stat().st_size:,} bytes" in card
     for rule in ("strict", "omz"):
@@ -38,11 +38,11 @@ def test_the_model_card_states_what_the_file_holds(name):
 
 @pytest.mark.parametrize("name", IR_SHA256)
 def test_the_model_card_of_a_quantized_model_states_what_the_files_hold(name):
-    path = find_ir(name)  # which checks the checksum
-    card, about = (FOLDER / f"{name}.md").read_text(encoding="utf-8"), read_about(read_ir(path))
+    stored = read_model(name)  # which checks the checksum
+    card, about = (FOLDER / f"{name}.md").read_text(encoding="utf-8"), read_about(read_ir(stored))
     assert IR_SHA256[name] in card
-    for file in (path, path.with_suffix(".bin")):
-        assert f"{file.stat().st_size:,} bytes" in card
+    for content in (stored.data, stored.binary):
+        assert f"{len(content):,} bytes" in card
     for rule in ("strict", "omz"):
         assert re.search(rf"^\| {rule}.*{100 * about[f'miou_{rule}']:.2f} %", card, re.MULTILINE), rule
     told = about["quantization"]
@@ -70,5 +70,5 @@ def test_the_readme_states_the_measured_figures():
         name = next((name for name in SHA256 if line.startswith(f"| `{name}`")), None)
         ir = next((name for name in IR_SHA256 if line.startswith(f"| `{name}`")), None)
         if name or ir:
-            about = read_about(read_ir(find_ir(ir))) if ir else load_weights(FOLDER / f"{name}.safetensors").about
+            about = read_about(read_ir(read_model(ir))) if ir else load_weights(FOLDER / f"{name}.safetensors").about
             assert f"{100 * about['miou_strict']:.2f} % | {100 * about['miou_omz']:.2f} %" in line

@@ -21,7 +21,8 @@ from icnet.deploy.openvino import described, save_ir
 from icnet.deploy.quantize import Quantized, QuantizeOptions, quantize
 from icnet.evaluation.accuracy import Evaluation, evaluate
 from icnet.network.registry import FOLDER
-from icnet.network.weights import file_sha256, load_weights, save_weights
+from icnet.network.stored import read_stored
+from icnet.network.weights import load_weights, save_weights
 from icnet.runtime.engine import Engine
 from icnet.runtime.facts import model_facts
 
@@ -98,7 +99,7 @@ def bundle_int8(source: Path, root: Path, *, max_drop: float) -> tuple[Path, Qua
 def report_int8(path: Path, quantized: Quantized) -> str:
     """Lines for the model card and the registry."""
     files = (path, path.with_suffix(".bin"))
-    checksum, told = file_sha256(*files), quantized.calibration
+    checksum, told = read_stored(path).sha256, quantized.calibration
     lines = [
         f"| files | {', '.join(f'`{file.name}`, {file.stat().st_size:,} bytes' for file in files)} |",
         f"| SHA-256 of both | `{checksum}` |",

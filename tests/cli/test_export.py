@@ -14,6 +14,7 @@ from icnet.base.errors import DataError, ModelError, UsageError
 from icnet.cli.export import export
 from icnet.evaluation import reference
 from icnet.network.spec import DEFAULT_MODEL, IcnetSpec
+from icnet.network.stored import read_stored
 from icnet.network.weights import kernel_zeros, load_weights, random_weights, save_weights
 from icnet.runtime.engine import read_about, read_ir
 
@@ -129,7 +130,7 @@ def test_eight_bits_with_a_guard(weights, tmp_path):
     assert "points lost" in first
     assert second.startswith(str(out / "tiny-logits" / "FP16-INT8" / "tiny-logits.xml"))
     assert [path.name for path in out.iterdir()] == ["tiny-logits"]
-    told = read_about(read_ir(out / "tiny-logits" / "FP16-INT8" / "tiny-logits.xml"))["quantization"]
+    told = read_about(read_ir(read_stored(out / "tiny-logits" / "FP16-INT8" / "tiny-logits.xml")))["quantization"]
     assert (told["images"], told["of"], told["seed"]) == (3, 5, 7)
 
 

@@ -10,6 +10,7 @@ from icnet.deploy import omz, quantize
 from icnet.deploy.openvino import ExportOptions, export
 from icnet.deploy.quantize import Quantized, QuantizeOptions
 from icnet.evaluation.accuracy import predict
+from icnet.network.stored import read_stored
 from icnet.network.weights import kernel_zeros
 from icnet.runtime.engine import Engine, read_about, read_ir
 from icnet.runtime.facts import model_facts
@@ -64,7 +65,7 @@ def test_every_output_gives_the_same_classes(exported, frames, quantized):
 def test_the_file_and_its_description_tell_how_it_was_made(exported, quantized):
     folder, written = exported
     for ir in written:
-        about = read_about(read_ir(ir.path))
+        about = read_about(read_ir(read_stored(ir.path)))
         assert about["miou_strict"] == quantized.miou_strict
         told = about["quantization"]
         assert (told["images"], told["of"], told["seed"], told["miou_strict_before"]) == (4, 6, 0, quantized.miou_float)

@@ -13,6 +13,7 @@ from icnet.network.graph import BN_EPSILON
 from icnet.network.registry import find_weights
 from icnet.network.sparse import pack, to_half, unpack
 from icnet.network.spec import COMPACT_60, SPARSE_60, IcnetSpec
+from icnet.network.stored import sealed
 from icnet.network.weights import Weights, expected_shapes, fold, kernel_zeros, load_weights, random_weights, save_weights
 
 SPEC = IcnetSpec(
@@ -40,7 +41,7 @@ def saved(tmp_path):
 
 def test_round_trip(saved):
     path, weights, digest = saved
-    found = load_weights(path, sha256=digest)
+    found = load_weights(path)
     assert found.spec == SPEC
     assert found.about == weights.about
     assert set(found.tensors) == set(weights.tensors)
@@ -77,7 +78,7 @@ def bits(array: np.ndarray) -> np.ndarray:
 def test_zeros_come_back_bit_for_bit(saved, tmp_path, share):
     weights = sparse(saved[1], share)
     digest = save_weights(tmp_path / "sparse.safetensors", weights)
-    found = load_weights(tmp_path / "sparse.safetensors", sha256=digest)
+    found = load_weights(tmp_path / "sparse.safetensors")
     assert set(found.tensors) == set(weights.tensors)
     for name, array in weights.tensors.items():
         expected = array.astype(np.float16).astype(np.float32) + 0 if name.endswith("/kernel") else array  # + 0: no -0
@@ -118,11 +119,11 @@ def test_values_that_a_file_cannot_hold(saved, tmp_path, name, value):
 
 
 def rewritten(path: Path, change) -> Path:
-    """The file with `change` made to its dictionary of tensors, and a header as before."""
+    """The file with `change` made to its dictionary of tensors, a header as before and the digest that fits."""
     with safe_open(path, framework="numpy") as file:
         header, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     change(tensors)
-    path.write_bytes(save(tensors, metadata=header))
+    path.write_bytes(sealed(save(tensors, metadata=header)))
     return path
 
 
@@ -188,7 +189,7 @@ def test_number_formats_that_numpy_lacks(saved):
     size = int.from_bytes(data[:8], "little")
     header = data[8 : 8 + size].rstrip().replace(b'"F16"', b'"BF16"')
     header += b" " * (-len(header) % 8)
-    path.write_bytes(len(header).to_bytes(8, "little") + header + data[8 + size :])
+    path.write_bytes(sealed(len(header).to_bytes(8, "little") + header + data[8 + size :]))
     with pytest.raises(ModelError, match="not a readable weight file"):
         load_weights(path)
 
@@ -204,30 +205,16 @@ def test_saving_again_gives_the_same_bytes(saved, tmp_path):
     assert save_weights(tmp_path / "again.safetensors", weights) == digest
 
 
-def test_wrong_checksum(saved):
-    with pytest.raises(ModelError, match=r"damaged.*install icnet again"):
-        load_weights(saved[0], sha256="0" * 64)
-
-
-def test_one_flipped_bit_is_noticed_by_the_checksum(saved):
-    path, _, digest = saved
-    data = bytearray(path.read_bytes())
-    data[-1] ^= 1
-    path.write_bytes(data)
-    with pytest.raises(ModelError, match="damaged"):
-        load_weights(path, sha256=digest)
-
-
 @pytest.mark.parametrize("keep", [0, 7, 100, -1])
 def test_truncated_file(saved, keep):
     path = saved[0]
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(ModelError, match="not a readable weight file"):
+    with pytest.raises(ModelError, match=r"not a readable weight file|is damaged"):
         load_weights(path)
 
 
 def test_missing_file(tmp_path):
-    with pytest.raises(ModelError, match="no weight file"):
+    with pytest.raises(ModelError, match="no model file"):
         load_weights(tmp_path / "none.safetensors")
 
 
@@ -288,7 +275,7 @@ def test_find_weights_by_path_and_name(saved, monkeypatch, tmp_path):
     monkeypatch.setattr(registry, "SHA256", {COMPACT_60.name: digest})
     assert find_weights(COMPACT_60.name).spec == SPEC
     monkeypatch.setattr(registry, "SHA256", {COMPACT_60.name: "0" * 64})
-    with pytest.raises(ModelError, match="damaged"):
+    with pytest.raises(ModelError, match=r"damaged.*install icnet again"):
         find_weights(COMPACT_60.name)
     (tmp_path / f"{COMPACT_60.name}.safetensors").unlink()
     with pytest.raises(ModelError, match=r"not in this installation: take .* from src/icnet/weights in the repository"):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from icnet.network.weights import Weights, file_sha256, load_weights, save_weights
+from icnet.network.weights import Weights, load_weights, save_weights
 from icnet.runtime.engine import EngineOptions
 from icnet.runtime.segmenter import Segmenter
 from load.clients import Asked, closed_loop
@@ -43,7 +43,7 @@ class Versions:
         for file, one in zip(self._files, (weights, Weights(weights.spec, changed, weights.about)), strict=True):
             save_weights(file, one)
             segmenter = Segmenter(file, EngineOptions(streams=2))
-            self.expected[file_sha256(file)[:12]] = [reference(segmenter, picture) for picture in pictures]
+            self.expected[segmenter.engine.sha256[:12]] = [reference(segmenter, picture) for picture in pictures]
         self.put(0)
 
     def put(self, which: int) -> str:

@@ -77,12 +77,12 @@ def _network(model: str, engine: EngineName) -> Network:
     """
     from icnet.base.errors import UsageError
     from icnet.evaluation.reference import keras_network
-    from icnet.network.registry import find_ir, find_weights
+    from icnet.network.registry import find_weights, is_ir
     from icnet.runtime.engine import Engine
 
     if engine is EngineName.OPENVINO:
         return Engine(model)
-    if find_ir(model) is not None:
+    if is_ir(model):
         raise UsageError(f"Keras cannot run the IR {model}: use --engine openvino, or give .safetensors weights")
     return keras_network(find_weights(model))
 

@@ -74,9 +74,9 @@ def export(
     from icnet.deploy.openvino import FLOAT, PRECISIONS, ExportOptions, check_export
     from icnet.deploy.openvino import export as run
     from icnet.network.openvino_model import OUTPUTS
-    from icnet.network.registry import IR_SHA256, find_weights
+    from icnet.network.registry import find_weights, is_ir
 
-    if Path(model).suffix == ".xml" or model in IR_SHA256:
+    if is_ir(model):
         raise UsageError(f"{model} is exported already: give a model name or .safetensors weights")
     chosen = tuple(kind for kind in PRECISIONS if kind in (precision or FLOAT))
     quantizing = given(max_drop=max_drop, images=images, seed=seed)

@@ -19,6 +19,7 @@ from icnet.deploy.quantize import Quantized, require_nncf
 from icnet.evaluation.accuracy import Network, predict
 from icnet.evaluation.reference import keras_network, require_keras
 from icnet.network.openvino_model import Output, openvino_model, with_output
+from icnet.network.stored import BLANK, MARK, sealed
 from icnet.network.weights import Weights, kernel_zeros
 from icnet.runtime.engine import ABOUT, Engine
 from icnet.runtime.facts import ABOUT_MODEL, model_facts
@@ -83,6 +84,8 @@ def save_ir(model: ov.Model, path: Path, about: dict[str, Any]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         ov.save_model(model, path, compress_to_fp16=False)  # the graph says what is half
+        xml = path.read_bytes() + f"<!-- {MARK}: {BLANK} -->\n".encode()
+        path.write_bytes(sealed(xml, path.with_suffix(".bin").read_bytes()))
     except (OSError, RuntimeError) as error:
         raise OutputError(f"cannot write {path} ({error}): choose another place or free some space") from error
 

@@ -21,7 +21,7 @@ from icnet.deploy.quantize import calibrate, require_nncf
 from icnet.network.graph import convolutions
 from icnet.network.onnx_model import onnx_model
 from icnet.network.openvino_model import INPUT, openvino_model, with_output
-from icnet.network.registry import find_ir, find_weights
+from icnet.network.registry import find_weights, read_model
 from icnet.network.spec import COMPACT_60, DEFAULT_MODEL, DENSE, LITE, Spec
 from icnet.network.weights import Weights, random_weights
 from icnet.runtime.core import core
@@ -173,8 +173,6 @@ def _entries(frame: np.ndarray, options: BenchmarkOptions, report: Callable[[str
     """Everything that can be measured here, the reference first, and why the rest cannot."""
     data, threads = frame[np.newaxis].astype(np.float32), options.cores
     dense, compact, lite = random_weights(DENSE), find_weights(COMPACT_60.name), find_weights(LITE.name)
-    ir = find_ir(DEFAULT_MODEL)
-    assert ir is not None, "the default model is an IR"
 
     def request(model: ov.Model) -> Callable[[], object]:
         infer = _compiled(model, threads).create_infer_request()
@@ -190,7 +188,7 @@ def _entries(frame: np.ndarray, options: BenchmarkOptions, report: Callable[[str
         "compact fp32": (_INDEX, compact, lambda: request(index(compact))),
         "compact int8": (_INDEX, compact, lambda: request(_int8(compact, data))),
         "lite fp32": (_INDEX, lite, lambda: request(index(lite))),
-        "lite int8": (_INDEX, lite, lambda: request(with_output(read_ir(ir), "index"))),
+        "lite int8": (_INDEX, lite, lambda: request(with_output(read_ir(read_model(DEFAULT_MODEL)), "index"))),
         "lite int8, Segmenter": (
             "BGR frame in, class map out",
             lite,

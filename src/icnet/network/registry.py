@@ -4,7 +4,8 @@ from pathlib import Path
 
 from icnet.base.errors import ModelError
 from icnet.network.spec import PRESETS
-from icnet.network.weights import Weights, file_sha256, load_weights
+from icnet.network.stored import Stored, read_stored
+from icnet.network.weights import Weights, parse_weights
 
 FOLDER = Path(__file__).resolve().parent.parent / "weights"
 """Where the bundled weight files and their model cards lie."""
@@ -32,8 +33,6 @@ def bundled_path(name: str) -> Path:
     Raises:
         ModelError: the name is unknown, or its weights are not in this version or installation.
     """
-    if name in IR_SHA256:
-        raise ModelError(f"{name} is a finished OpenVINO model without weights to go on from: choose one of {', '.join(SHA256)}")
     if name.removesuffix("-int8") in SHA256 and name not in SHA256:
         model = name.removesuffix("-int8")
         raise ModelError(
@@ -55,31 +54,35 @@ def bundled_path(name: str) -> Path:
     return path
 
 
+def is_ir(model: str) -> bool:
+    """Whether a name or path means an OpenVINO IR, which is finished, and not weights."""
+    return model in IR_SHA256 or Path(model).suffix == ".xml"
+
+
+def read_model(model: str) -> Stored:
+    """Read the files behind a bundled model's name, a `.safetensors` or an `.xml` path.
+
+    Raises:
+        ModelError: nothing fits `model`, or the files are damaged.
+    """
+    if model in IR_SHA256:
+        path, expected = FOLDER / f"{model}.xml", IR_SHA256[model]
+    elif Path(model).suffix in (".xml", ".safetensors"):
+        return read_stored(Path(model))
+    else:
+        path, expected = bundled_path(model), SHA256[model]
+    stored = read_stored(path)
+    if stored.sha256 != expected:
+        raise ModelError(f"{path} is damaged (SHA-256 {stored.sha256[:12]}..., expected {expected[:12]}...): install icnet again")
+    return stored
+
+
 def find_weights(model: str) -> Weights:
     """Load the weights of a bundled model's name or of a `.safetensors` path.
 
     Raises:
         ModelError: nothing fits `model`, or the file is damaged.
     """
-    path = Path(model)
-    if path.suffix == ".safetensors":
-        return load_weights(path)
-    return load_weights(bundled_path(model), sha256=SHA256[model])
-
-
-def find_ir(model: str) -> Path | None:
-    """The `.xml` file that a bundled quantized model's name or a path means; None if `model` means weights.
-
-    Raises:
-        ModelError: a bundled file is damaged.
-    """
-    if model not in IR_SHA256:
-        return Path(model) if Path(model).suffix == ".xml" else None
-    path = FOLDER / f"{model}.xml"
-    try:
-        found = file_sha256(path, path.with_suffix(".bin"))
-    except OSError as error:
-        raise ModelError(f"{error.filename} is missing or cannot be read ({error.strerror}): install icnet again") from error
-    if found != IR_SHA256[model]:
-        raise ModelError(f"{path} or its .bin is damaged (SHA-256 {found[:12]}...): install icnet again")
-    return path
+    if is_ir(model):
+        raise ModelError(f"{model} is a finished OpenVINO model without weights to go on from: choose one of {', '.join(SHA256)}")
+    return parse_weights(read_model(model))

@@ -3,7 +3,8 @@
 Tensors are named `<convolution>/kernel` (height, width, in, out), `<convolution>/gamma|beta|mean|variance` (out,) and,
 for a classifier, `<convolution>/bias` (out,). A kernel with many zeros lies there as `<convolution>/kernel.mask` and
 `<convolution>/kernel.values` instead, see `icnet.network.sparse`; readers get it whole. The metadata key `icnet` holds
-JSON: `spec` (`NetworkSpec.to_dict`) and `about` (free facts: recipe, mIoU, data, licence). Nothing in the file can run code.
+JSON: `spec` (`NetworkSpec.to_dict`), `about` (free facts: recipe, mIoU, data, licence) and the digest of
+`icnet.network.stored`. Nothing in the file can run code.
 """
 
 import hashlib
@@ -13,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
+from safetensors.numpy import load as _deserialize
 from safetensors.numpy import save as _serialize
 
 from icnet.base.errors import ModelError
@@ -21,6 +23,7 @@ from icnet.base.files import write_bytes
 from icnet.network.graph import BN_EPSILON, convolutions
 from icnet.network.sparse import pack, to_half, unpack
 from icnet.network.spec import Spec, spec_from_dict
+from icnet.network.stored import BLANK, MARK, Stored, read_stored, sealed
 
 _NORM = ("gamma", "beta", "mean", "variance")
 
@@ -124,8 +127,8 @@ def save_weights(path: Path, weights: Weights) -> str:
             tensors |= pack(name, to_half(array)) if name.endswith("/kernel") else {name: _finite(array)}
         except ValueError as error:
             raise ModelError(f"cannot save {name}: it {error}; train again with a lower learning rate") from error
-    header = json.dumps({"spec": weights.spec.to_dict(), "about": weights.about}, sort_keys=True)
-    data = _serialize(tensors, metadata={"icnet": header})
+    header = json.dumps({"spec": weights.spec.to_dict(), "about": weights.about, MARK: BLANK}, sort_keys=True)
+    data = sealed(_serialize(tensors, metadata={"icnet": header}))
     write_bytes(path, data)
     return hashlib.sha256(data).hexdigest()
 
@@ -142,33 +145,28 @@ def _finite(array: np.ndarray) -> np.ndarray:
     return array
 
 
-def load_weights(path: Path, *, sha256: str | None = None) -> Weights:
-    """Read a weight file.
+def load_weights(path: Path) -> Weights:
+    """Read a weight file that `save_weights` wrote; see `parse_weights`."""
+    return parse_weights(read_stored(path))
 
-    Args:
-        path: a file that `save_weights` wrote.
-        sha256: refuse the file unless it has this checksum.
+
+def parse_weights(stored: Stored) -> Weights:
+    """What a weight file holds.
 
     Returns:
         float32 tensors.
 
     Raises:
-        ModelError: the file is missing, damaged, or not a network of this project.
+        ModelError: the file is damaged, or not a network of this project.
     """
-    if not path.is_file():
-        raise ModelError(f"no weight file at {path}: give a model name or the path of a .safetensors file")
-    if sha256 is not None:
-        found = file_sha256(path)
-        if found != sha256:
-            raise ModelError(f"{path} is damaged (SHA-256 {found[:12]}..., expected {sha256[:12]}...): install icnet again")
+    path = stored.path
     try:
-        with safe_open(path, framework="numpy") as file:
-            header = json.loads((file.metadata() or {}).get("icnet", "null"))
-            stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a dict
-        odd = {str(array.dtype) for array in stored.values()} - {"float16", "float32", "uint8"}
+        arrays = _deserialize(stored.data)
+        header = json.loads(_metadata(stored.data).get("icnet", "null"))
+        odd = {str(array.dtype) for array in arrays.values()} - {"float16", "float32", "uint8"}
         if odd:  # whether NumPy knows bfloat16 depends on what else was imported
             raise ValueError(f"it holds {min(odd)} numbers")
-    except (SafetensorError, OSError, ValueError, TypeError) as error:  # TypeError: a number format that NumPy lacks
+    except (SafetensorError, ValueError, KeyError, RecursionError) as error:  # KeyError: a number format that NumPy lacks
         raise ModelError(f"{path} is not a readable weight file ({error}): expected safetensors written by icnet") from error
     if not isinstance(header, dict) or not isinstance(header.get("spec"), dict):
         raise ModelError(f"{path} does not say which network it holds: expected safetensors written by icnet")
@@ -177,7 +175,7 @@ def load_weights(path: Path, *, sha256: str | None = None) -> Weights:
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error
     try:
-        tensors = unpack(stored, expected_shapes(spec, auxiliary=True))
+        tensors = unpack(arrays, expected_shapes(spec, auxiliary=True))
     except ValueError as error:
         raise ModelError(f"{path} is damaged: {error}; get or make the file anew") from error
     for name, shape in expected_shapes(spec).items():
@@ -189,9 +187,8 @@ def load_weights(path: Path, *, sha256: str | None = None) -> Weights:
     return Weights(spec, tensors, about if isinstance(about, dict) else {})
 
 
-def file_sha256(*paths: Path) -> str:
-    """SHA-256 of a file, or of several one after the other, in hexadecimal."""
-    digest = hashlib.sha256()
-    for path in paths:
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
+def _metadata(data: bytes) -> dict[str, str]:
+    """Of a file that safetensors has found whole."""
+    size = int.from_bytes(data[:8], "little")
+    found: dict[str, str] = json.loads(data[8 : 8 + size]).get("__metadata__", {})
+    return found

@@ -15,8 +15,10 @@ from openvino.preprocess import PrePostProcessor
 
 from icnet.base.errors import ModelError, UsageError
 from icnet.network.openvino_model import INPUT, OUTPUTS, Output, openvino_model
-from icnet.network.registry import find_ir, find_weights
+from icnet.network.registry import is_ir, read_model
 from icnet.network.spec import DEFAULT_MODEL
+from icnet.network.stored import Stored
+from icnet.network.weights import parse_weights
 from icnet.runtime.cache import compile_cached
 from icnet.runtime.core import core
 
@@ -54,6 +56,7 @@ class Engine:
         name: the published or described name; for an IR the file's stem.
         output: what `infer` returns: `logits`, `soft` or `index`.
         size_hw: H and W that `infer` takes.
+        sha256: of the bytes that run here, see `icnet.network.stored.Stored`; the files may have changed since.
         from_cache: whether the compiled model lay on the disk already.
     """
 
@@ -73,17 +76,18 @@ class Engine:
             UsageError: the size does not fit the model.
         """
         self.options = options or EngineOptions()
-        size_hw, path = self.options.size_hw, find_ir(str(model))
-        if path is not None:
-            self.name = path.stem
-            network = read_ir(path)
-            self.output, self.size_hw = check_contract(network, path)
+        size_hw, stored = self.options.size_hw, read_model(str(model))
+        self.sha256 = stored.sha256
+        if is_ir(str(model)):
+            self.name = stored.path.stem
+            network = read_ir(stored)
+            self.output, self.size_hw = check_contract(network, stored.path)
             if size_hw not in (None, self.size_hw):
                 raise UsageError(
                     f"{model} takes only {self.size_hw[0]}x{self.size_hw[1]} (height x width): use .safetensors weights"
                 )
         else:
-            weights = find_weights(str(model))
+            weights = parse_weights(stored)
             self.name, self.output, self.size_hw = weights.spec.name, "logits", size_hw or weights.spec.size_hw
             network = openvino_model(weights, output=self.output, size_hw=self.size_hw)
         # Full float32 where the weights are: classes must not depend on whether a CPU happens to have bfloat16.
@@ -213,29 +217,24 @@ def _with_bytes(network: ov.Model) -> ov.Model:
     return steps.build()
 
 
-def read_ir(path: Path) -> ov.Model:
-    """Read an OpenVINO IR.
+def read_ir(stored: Stored) -> ov.Model:
+    """An OpenVINO IR, from its bytes: from files OpenVINO would map the `.bin`, and change or die with it.
 
     Raises:
-        ModelError: the `.xml` or its `.bin` is missing or damaged.
+        ModelError: it is damaged.
     """
-    if not path.is_file():
-        raise ModelError(f"no model file at {path}: give a model name or the path of a .safetensors or .xml file")
-    binary = path.with_suffix(".bin")
-    if not binary.is_file():
-        raise ModelError(f"{path} has no weights beside it: {binary.name} must lie in the same folder")
     try:
-        return core().read_model(path, binary)
+        return core().read_model(stored.data, ov.Tensor(np.frombuffer(stored.binary, np.uint8)))
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1].strip()
-        raise ModelError(f"{path} is not a readable OpenVINO model ({reason}): export it again") from error
+        raise ModelError(f"{stored.path} is not a readable OpenVINO model ({reason}): export it again") from error
 
 
 def read_about(network: ov.Model) -> dict[str, Any]:
     """What an IR of this project tells about itself, such as its accuracy and how it was quantized; empty if nothing."""
     try:
         about = json.loads(network.get_rt_info(ABOUT).astype(str))
-    except (RuntimeError, ValueError):
+    except (RuntimeError, ValueError, RecursionError):
         return {}
     return about if isinstance(about, dict) else {}
 

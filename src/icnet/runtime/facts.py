@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from math import prod
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from icnet.base.errors import ModelError
 from icnet.network.graph import ConvShape, convolutions
-from icnet.network.registry import SHA256, bundled_path, find_ir, find_weights
+from icnet.network.registry import SHA256, is_ir, read_model
 from icnet.network.spec import DENSE, PRESETS
-from icnet.network.weights import file_sha256
+from icnet.network.stored import Stored
+from icnet.network.weights import parse_weights
 
 ABOUT_MODEL = ("miou_strict", "miou_omz", "scored", "answers_unlabeled", "data", "pretrained", "licence")
 """Facts that a weight file tells about itself, passed on as they are."""
@@ -82,16 +82,16 @@ def model_facts(model: str) -> Facts:
     Raises:
         ModelError: there is no such model, its file is damaged, or an IR does not take and give what this project's do.
     """
-    if (path := find_ir(model)) is not None:
-        return _ir_facts(path)
     if model in PRESETS and model not in SHA256:
         spec = PRESETS[model]
-        return _facts(model, spec.size_hw, [(conv, None) for conv in convolutions(spec)], [], {})
-    weights = find_weights(model)
-    file = Path(model) if Path(model).suffix == ".safetensors" else bundled_path(model)
+        return _facts(model, spec.size_hw, [(conv, None) for conv in convolutions(spec)], None, {})
+    stored = read_model(model)
+    if is_ir(model):
+        return _ir_facts(stored)
+    weights = parse_weights(stored)
     counted = [(conv, _zeros(weights.tensors[f"{conv.name}/kernel"])) for conv in convolutions(weights.spec)]
     about = {key: weights.about[key] for key in ABOUT_MODEL if key in weights.about}
-    return _facts(weights.spec.name, weights.spec.size_hw, counted, [file], about)
+    return _facts(weights.spec.name, weights.spec.size_hw, counted, stored, about)
 
 
 def _zeros(array: np.ndarray) -> int:
@@ -99,7 +99,11 @@ def _zeros(array: np.ndarray) -> int:
 
 
 def _facts(
-    name: str, size_hw: tuple[int, int], counted: Sequence[tuple[ConvShape, int | None]], files: list[Path], about: dict[str, Any]
+    name: str,
+    size_hw: tuple[int, int],
+    counted: Sequence[tuple[ConvShape, int | None]],
+    stored: Stored | None,
+    about: dict[str, Any],
 ) -> Facts:
     """Sum up convolutions and their zeros, which are None if there is no file to count them in."""
     dense = {conv.name: conv for conv in convolutions(DENSE, size_hw)}
@@ -107,7 +111,7 @@ def _facts(
         dense = {}
     layers = tuple(_layer(conv, zeros, dense.get(conv.name)) for conv, zeros in counted)
     kernel_weights, dense_weights = (sum(conv.kernel_weights for conv in convs) for convs in (layers, convolutions(DENSE)))
-    kernel_zeros = sum(zeros for _, zeros in counted if zeros is not None) if files else None
+    kernel_zeros = sum(zeros for _, zeros in counted if zeros is not None) if stored else None
     return Facts(
         model=name,
         parameters=kernel_weights + sum(layer.kernel_shape[3] for layer in layers),
@@ -117,8 +121,8 @@ def _facts(
         dense_kernel_weights=dense_weights,
         removed=1 - kernel_weights / dense_weights,
         gflops=2 * sum(conv.multiply_adds for conv, _ in counted) / 1e9,
-        bytes=sum(file.stat().st_size for file in files) if files else None,
-        sha256=file_sha256(*files) if files else None,
+        bytes=stored.bytes if stored else None,
+        sha256=stored.sha256 if stored else None,
         about=about,
         layers=layers,
     )
@@ -137,11 +141,11 @@ def _layer(conv: ConvShape, zeros: int | None, dense: ConvShape | None) -> Layer
     )
 
 
-def _ir_facts(path: Path) -> Facts:
+def _ir_facts(stored: Stored) -> Facts:
     from icnet.network.openvino_model import convolution_nodes
     from icnet.runtime.engine import check_contract, read_about, read_ir
 
-    network = read_ir(path)
+    network, path = read_ir(stored), stored.path
     _, size_hw = check_contract(network, path)
     counted = []
     for node in convolution_nodes(network):
@@ -160,7 +164,7 @@ def _ir_facts(path: Path) -> Facts:
         raise ModelError(f"{path} has no convolution: expected a model exported by icnet")
     about = read_about(network)
     about = {key: about[key] for key in ABOUT_MODEL if key in about}
-    return _facts(path.stem, size_hw, counted, [path, path.with_suffix(".bin")], about)
+    return _facts(path.stem, size_hw, counted, stored, about)
 
 
 def _constant(node: Any) -> np.ndarray:

@@ -4,20 +4,15 @@ import logging
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from icnet.base.errors import IcnetError, ModelError, UsageError
-from icnet.network.registry import bundled_path, find_ir
-from icnet.network.weights import file_sha256
 from icnet.runtime.engine import EngineOptions
 from icnet.runtime.segmenter import Segmenter
 from icnet.serve.errors import NotFound
 from icnet.serve.logs import event
 from icnet.serve.metrics import Metrics
-
-_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,26 +97,6 @@ class Models:
 
     def _load(self, model: str) -> Served:
         """Load, and try once, so that a model that cannot run never serves."""
-        for _ in range(_ATTEMPTS):
-            version = _version(model)
-            segmenter = Segmenter(model, self._options)
-            if _version(model) == version:  # else the file was replaced meanwhile
-                break
-        else:
-            raise ModelError(f"the files of {model} keep changing: try again when they are complete")
+        segmenter = Segmenter(model, self._options)
         segmenter(np.zeros((*segmenter.engine.size_hw, 3), np.uint8))
-        return Served(segmenter.engine.name, version, segmenter)
-
-
-def _version(model: str) -> str:
-    path = find_ir(model)
-    if path is not None:
-        files = [path, path.with_suffix(".bin")]
-    else:
-        files = [Path(model) if Path(model).suffix == ".safetensors" else bundled_path(model)]
-    try:
-        return file_sha256(*files)[:12]
-    except OSError as error:
-        raise ModelError(
-            f"cannot read {error.filename}: {error.strerror}; give a model name or the path of a .safetensors or .xml file"
-        ) from error
+        return Served(segmenter.engine.name, segmenter.engine.sha256[:12], segmenter)
