@@ -16,15 +16,16 @@ ALLOWED: dict[str, set[str]] = {
     "pruning": {"base.errors"},
     "network": {"base", "pruning"},
     "street": {"base"},
+    "pictures": {"base"},
     "data": {"base", "network.spec", "street"},
     "runtime": {"base", "network"},
     "results": {"base", "runtime"},
-    "media": {"base", "runtime", "results"},
+    "media": {"base", "pictures", "runtime", "results"},
     "evaluation": {"base", "network", "runtime"},
     "training": {"base", "pruning", "network", "data", "evaluation"},
     "deploy": {"base", "network", "data", "runtime", "evaluation"},
     "measure": {"base", "network", "runtime", "deploy", "evaluation"},
-    "serve": {"base", "network", "street", "runtime", "results", "media"},
+    "serve": {"base", "network", "street", "runtime", "results", "pictures", "media"},
 }
 ALLOWED["cli"] = set(ALLOWED)
 """Room to the rooms, or single modules, that it may import; its own modules always."""

@@ -8,7 +8,7 @@ from PIL import Image
 
 from icnet.base.errors import InputError
 from icnet.media.content import HEAD_BYTES, picture_format, sniff
-from icnet.media.pictures import read_image
+from icnet.pictures.reading import read_image
 
 PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8))
 

@@ -14,13 +14,13 @@ from icnet import Segmenter
 from icnet.base.errors import InputError, OutputError
 from icnet.media import connections, process
 from icnet.media.jobs import Job, plan
-from icnet.media.pictures import read_image
 from icnet.media.process import ProcessOptions, process_clip, process_images
 from icnet.media.sinks import video_sink
 from icnet.media.sources import Source, expand
 from icnet.media.stats import Tally
 from icnet.media.video import Video
 from icnet.network.weights import random_weights, save_weights
+from icnet.pictures.reading import read_image
 from icnet.results.png import write_png
 from icnet.runtime.engine import EngineOptions
 

@@ -10,8 +10,8 @@ from PIL import Image
 from icnet.base.classes import PALETTE_RGB
 from icnet.base.errors import OutputError
 from icnet.media import sinks
-from icnet.media.pictures import read_image
 from icnet.media.sinks import partial_name, video_sink
+from icnet.pictures.reading import read_image
 from icnet.results.png import png, write_png
 
 RED, GREEN = (40, 60, 220), (60, 200, 40)

@@ -7,6 +7,7 @@ import faulthandler
 import functools
 import io
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -20,7 +21,7 @@ import numpy as np
 from PIL import Image
 
 from icnet.base.errors import InputError
-from icnet.media.pictures import read_image
+from icnet.pictures.reading import read_image
 
 LIMIT_S = 10.0
 """A picture that takes longer to read hangs."""
@@ -202,6 +203,7 @@ def main(folder: str, first: str, last: str, fault: str, limit_s: str) -> None:
         else:
             assert problem.startswith(f"cannot read {path}: "), problem
             assert "\n" not in problem, problem
+            assert not re.search("crash|more time", problem), problem  # of the decoder
         print(seed, result, f"{time.perf_counter() - start:.4f}", what, flush=True)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from av.container import InputContainer
 
 from icnet.base.errors import InputError
-from icnet.media.pictures import check_size
+from icnet.pictures.limits import check_size
 
 OPEN_S = 3.0
 """FFmpeg's time for each of the two steps of opening a stream: to connect and to find its pictures."""

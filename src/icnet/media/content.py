@@ -3,23 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-PictureFormat = Literal["PNG", "JPEG", "WebP", "BMP", "TIFF"]
-"""The kinds of picture that `icnet.media.pictures` reads."""
-
-HEAD_BYTES = 4096
-"""That many bytes from the beginning of a file are looked at."""
-
-_SIGNATURES: tuple[tuple[bytes, PictureFormat], ...] = (
-    (b"\x89PNG\r\n\x1a\n", "PNG"),
-    (b"\xff\xd8\xff", "JPEG"),
-    (b"II*\0", "TIFF"),
-    (b"MM\0*", "TIFF"),
-    (b"II+\0", "TIFF"),  # BigTIFF
-    (b"MM\0+", "TIFF"),
-)
-
-_BMP_HEADERS = frozenset({12, 40, 52, 56, 64, 108, 124})
-"""Sizes of the header that follows the first 14 bytes: `BM` alone begins many an ordinary text."""
+from icnet.pictures.formats import HEAD_BYTES, picture_format
 
 _STILL_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"mif1", b"avif"})
 """Of pictures in the container of MP4 videos."""
@@ -45,8 +29,8 @@ def sniff(path: Path | str) -> Literal["picture", "playlist"] | None:
     """Look into the beginning of a file.
 
     Returns:
-        "picture": of a kind that `icnet.media.pictures.read_image` reads, perhaps damaged; or HEIC or AVIF, which it refuses and
-            which FFmpeg would take for a video.
+        "picture": of a kind that `icnet.pictures.reading.read_image` reads, perhaps damaged; or HEIC or AVIF, which it refuses
+            and which FFmpeg would take for a video.
         "playlist": a text that makes FFmpeg open other files or addresses.
         None: anything else, which may be a video. Also what is no ordinary file or cannot be read: its reader says why.
     """
@@ -62,18 +46,6 @@ def sniff(path: Path | str) -> Literal["picture", "playlist"] | None:
     if still or picture_format(head):
         return "picture"
     return "playlist" if is_playlist(head) else None
-
-
-def picture_format(head: bytes) -> PictureFormat | None:
-    """The kind of picture that begins with `head`, of which 30 bytes are enough; None if it is no accepted one."""
-    for signature, name in _SIGNATURES:
-        if head.startswith(signature):
-            return name
-    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
-        return "WebP"
-    if head.startswith(b"BM") and int.from_bytes(head[14:18], "little") in _BMP_HEADERS:
-        return "BMP"
-    return None
 
 
 def is_playlist(head: bytes) -> bool:

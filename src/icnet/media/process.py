@@ -21,11 +21,12 @@ from icnet.media.connections import camera, stream
 from icnet.media.jobs import Job
 from icnet.media.live import Live
 from icnet.media.outputs import Ids, clip_outputs, write_picture
-from icnet.media.pictures import MAX_PIXELS, read_image
 from icnet.media.sound import Sound
 from icnet.media.stats import Tally
 from icnet.media.table import Table
 from icnet.media.video import Video
+from icnet.pictures.limits import MAX_PIXELS
+from icnet.pictures.reading import read_image
 from icnet.results.forms import FormName, draw
 from icnet.results.style import Style
 from icnet.runtime.segmenter import Segmentation, Segmenter

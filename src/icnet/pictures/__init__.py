@@ -1,0 +1,1 @@
+"""Pictures from outside, decoded in processes of their own within limits of time and memory."""

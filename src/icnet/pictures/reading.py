@@ -1,0 +1,195 @@
+"""Pictures from outside as arrays. Each is decoded in another process: what goes wrong there costs one picture and no more."""
+
+import atexit
+import contextlib
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from io import FileIO
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+
+from icnet.base.errors import InputError
+from icnet.pictures.decoder import REPLY, REQUEST
+from icnet.pictures.decoding import PLAINER
+from icnet.pictures.limits import MAX_PIXELS, TooCostly, seconds_for
+
+_PATIENCE = 5
+"""A decoder is killed after so many times the processor time that it may take: it waits for a file, or no system limits it."""
+
+
+def read_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """Read a picture by its content, whatever its suffix; the orientation that a camera noted (EXIF) is applied.
+
+    Alpha is dropped, 16-bit values keep their high byte, and of several pictures the first one is read.
+
+    Args:
+        path: a PNG, JPEG, WebP, BMP or TIFF file.
+        max_pixels: a larger picture is refused by its header, before it takes memory.
+
+    Returns:
+        (H, W, 3) uint8 BGR.
+
+    Raises:
+        InputError: it cannot be read, is too large, takes too much time or memory, or is damaged, cut off or no such picture.
+    """
+    try:
+        return _DECODERS.decode(os.fsencode(os.path.abspath(path)), is_path=True, max_pixels=max_pixels)
+    except InputError as error:
+        raise InputError(f"cannot read {path}: {error}") from error
+
+
+def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """Read a picture in memory as `read_image` reads a file; several threads may do so side by side.
+
+    Args:
+        data: a PNG, JPEG, WebP, BMP or TIFF file.
+        max_pixels: a larger picture is refused by its header, before it takes memory.
+
+    Returns:
+        (H, W, 3) uint8 BGR.
+
+    Raises:
+        TooCostly: it has too many pixels, or takes too much time or memory.
+        InputError: it is empty, damaged, cut off or no such picture. Both have the bare reason for their text.
+    """
+    return _DECODERS.decode(data, is_path=False, max_pixels=max_pixels)
+
+
+def start_decoders(count: int) -> None:
+    """Start so many processes ahead, for as many threads; others start when they are first needed, one for each core at most."""
+    _DECODERS.add(count)
+
+
+class _Decoders:
+    """The processes; each serves one thread at a time, and one that dies is replaced at once."""
+
+    def __init__(self, most: int) -> None:
+        self._free: queue.LifoQueue[_Decoder | None] = queue.LifoQueue()  # so that few processes do the work of few threads
+        for _ in range(most):
+            self._free.put(None)
+
+    def add(self, count: int) -> None:
+        for _ in range(count):
+            self._free.put(_Decoder())
+
+    def decode(self, content: bytes, *, is_path: bool, max_pixels: int) -> np.ndarray:
+        decoder = self._free.get()
+        try:
+            if decoder is None or decoder.ended:
+                decoder = _Decoder()
+            return decoder.decode(content, is_path=is_path, max_pixels=max_pixels)
+        finally:
+            if decoder is not None and decoder.ended:
+                decoder = None
+                with contextlib.suppress(InputError):
+                    decoder = _Decoder()
+            self._free.put(decoder)
+
+    def close(self) -> None:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                if (decoder := self._free.get_nowait()) is not None:
+                    decoder.end()
+
+
+class _Decoder:
+    """One process."""
+
+    def __init__(self) -> None:
+        # -P and no empty entry: no module is taken from the folder where a user happens to be
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "icnet.pictures.decoder"],
+                bufsize=0,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=environment,
+                start_new_session=True,  # Ctrl-C is for us alone
+            )
+        except OSError as error:
+            raise InputError(f"no process can be started to decode it ({error.strerror or error}): try again") from error
+        self._requests, self._replies = cast(FileIO, self._process.stdin), cast(FileIO, self._process.stdout)
+
+    def decode(self, content: bytes, *, is_path: bool, max_pixels: int) -> np.ndarray:
+        """(H, W, 3) uint8 BGR; after an error that is no answer the process is dead."""
+        watch = threading.Timer(_PATIENCE * seconds_for(max_pixels), self._process.kill)
+        watch.daemon = True
+        watch.start()
+        try:
+            return self._answer(REQUEST.pack(is_path, len(content), max_pixels), content)
+        except (EOFError, OSError) as error:
+            self.end()
+            raise _cause(self._process.returncode) from error
+        except InputError:
+            raise
+        except BaseException:  # whatever it was, such as Ctrl-C, the rest of the answer is still to come
+            self.end()
+            raise
+        finally:
+            watch.cancel()
+
+    def _answer(self, *request: bytes) -> np.ndarray:
+        for part in request:
+            rest = memoryview(part)
+            while rest:
+                rest = rest[self._requests.write(rest) :]
+        head = bytearray(REPLY.size)
+        self._fill(memoryview(head))
+        is_picture, width, height = REPLY.unpack(head)
+        if is_picture:
+            image = np.empty((height, width, 3), np.uint8)
+            self._fill(image.data.cast("B"))
+            return image
+        text = bytearray(height)
+        self._fill(memoryview(text))
+        arguments = json.loads(text)
+        raise TooCostly(*arguments) if len(arguments) == 2 else InputError(*arguments)
+
+    def _fill(self, rest: memoryview) -> None:
+        while rest:
+            count = self._replies.readinto(rest)
+            if not count:
+                raise EOFError
+            rest = rest[count:]
+
+    @property
+    def ended(self) -> bool:
+        """Whether it died, busy or idle."""
+        return self._process.poll() is not None
+
+    def end(self) -> None:
+        """Kill it."""
+        self._process.kill()
+        self._requests.close()
+        self._replies.close()
+        self._process.wait()
+
+
+def _cause(returncode: int) -> TooCostly:
+    """Why a process ended without an answer."""
+    if os.name == "nt" or -returncode in (signal.SIGPROF, signal.SIGKILL):
+        return TooCostly("it takes more time or memory to decode than a picture of its size may", PLAINER)
+    return TooCostly("it makes its decoder crash", PLAINER)
+
+
+_DECODERS = _Decoders(os.cpu_count() or 1)
+atexit.register(lambda: _DECODERS.close())
+
+
+def _forget() -> None:
+    """In a forked process: the pipes to the decoders belong to its parent."""
+    global _DECODERS
+    _DECODERS = _Decoders(os.cpu_count() or 1)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
