@@ -1,4 +1,6 @@
 import os
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -45,15 +47,52 @@ def test_without_the_variable_it_is_the_users_cache_folder(monkeypatch):
     assert cache.cache_folder().name == "icnet"
 
 
-@pytest.mark.parametrize("damage", ["cut", "garbage", "empty"])
-def test_a_damaged_file_costs_only_time(model, tmp_path, monkeypatch, damage):
+@pytest.mark.parametrize("damage", ["flipped", "cut", "hole", "empty"])
+def test_a_damaged_file_costs_only_time_and_is_replaced(model, tmp_path, monkeypatch, damage):
     monkeypatch.setenv(cache.VARIABLE, str(tmp_path / "cache"))
-    expected = raw(Engine(model, EngineOptions(cache=True)))
+    expected, generator = raw(Engine(model, EngineOptions(cache=True))), np.random.default_rng(0)
     (blob,) = (tmp_path / "cache").glob("*.blob")
     whole = blob.read_bytes()
-    blob.chmod(0o600)
-    blob.write_bytes({"cut": whole[: len(whole) // 2], "garbage": os.urandom(len(whole)), "empty": b""}[damage])
-    assert np.array_equal(raw(Engine(model, EngineOptions(cache=True))), expected)
+    for place in generator.integers(0, len(whole), 8 if damage == "flipped" else 1):
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << int(generator.integers(8))
+        hole = whole[:1000] + bytes(1000) + whole[2000:]
+        blob.write_bytes({"flipped": flipped, "cut": whole[:place], "hole": hole, "empty": b""}[damage])
+        engine = Engine(model, EngineOptions(cache=True))
+        assert not engine.from_cache
+        assert np.array_equal(raw(engine), expected)
+        assert Engine(model, EngineOptions(cache=True)).from_cache, "it was replaced"
+
+
+def test_a_compiled_model_depends_on_all_that_made_it(model, tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv(cache.VARIABLE, str(tmp_path / "cache"))
+    Engine(model, EngineOptions(cache=True))
+    for other in (EngineOptions(cache=True, size_hw=(64, 96)), EngineOptions(cache=True, threads=1)):
+        assert not Engine(model, other).from_cache
+    save_weights(model, random_weights(tiny, seed=2))
+    assert not Engine(model, EngineOptions(cache=True)).from_cache
+    assert Engine(model, EngineOptions(cache=True)).from_cache
+    monkeypatch.setattr(cache, "_code", lambda: "an edited graph")
+    assert not Engine(model, EngineOptions(cache=True)).from_cache
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has other permissions")
+def test_a_folder_in_which_others_may_write_is_not_used(model, tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv(cache.VARIABLE, str(tmp_path / "cache"))
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache").chmod(0o777)
+    for _ in range(2):
+        assert not Engine(model, EngineOptions(cache=True)).from_cache
+    assert not list((tmp_path / "cache").iterdir())
+    (line,) = caplog.messages
+    assert "others may write" in line
+    assert cache.VARIABLE in line
+
+
+def test_an_unknown_home_keeps_nothing(monkeypatch):
+    monkeypatch.delenv(cache.VARIABLE)
+    monkeypatch.setattr(cache, "user_cache_path", lambda *_, **__: Path("~/.cache/icnet"))
+    assert cache.cache_folder() is None
 
 
 def test_a_place_that_cannot_be_written_costs_only_time(model, tmp_path, monkeypatch):

@@ -97,8 +97,10 @@ class Engine:
         if self.options.threads is not None:
             settings["INFERENCE_NUM_THREADS"] = str(self.options.threads)
         network = _with_bytes(network)
-        compiled = compile_cached(network, settings) if self.options.cache else core().compile_model(network, "CPU", settings)
-        self.from_cache = bool(compiled.get_property("LOADED_FROM_CACHE"))
+        if self.options.cache:
+            compiled, self.from_cache = compile_cached(network, settings, f"{self.sha256} {self.size_hw}")
+        else:
+            compiled, self.from_cache = core().compile_model(network, "CPU", settings), False
         # While one image is worked on by a stream, the next one waits for it: no stream ever waits for Python.
         self._requests = [compiled.create_infer_request() for _ in range(self.options.streams + 1)]
         self._free = deque(self._requests)
