@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import typer
+from tiny_network import SMALL
 from typer.testing import CliRunner
 
 from icnet.base.classes import NAMES
@@ -16,24 +17,9 @@ from icnet.data.camvid import CamVid
 from icnet.deploy.openvino import save_ir
 from icnet.evaluation import accuracy
 from icnet.network.openvino_model import openvino_model
-from icnet.network.spec import IcnetSpec
 from icnet.network.weights import random_weights, save_weights
 from icnet.runtime.engine import Engine
 from icnet.street.drive import StreetSet
-
-SPEC = IcnetSpec(
-    name="tiny",
-    stem=(8, 8, 8),
-    stage2=(8, 16),
-    stage3=(8, 16),
-    stage4=(8, 16),
-    stage5=(8, 16),
-    blocks=(1, 1, 1, 1),
-    pyramid=8,
-    detail=(8, 8, 8),
-    fusion=8,
-    size_hw=(64, 96),
-)
 
 app = typer.Typer()
 app.command()(evaluate)
@@ -43,7 +29,7 @@ app.command()(evaluate)
 def folder(tmp_path_factory) -> Path:
     """Weights, both IRs, and a `val` split of three made-up pictures with the labels 0 to 10 only."""
     root = tmp_path_factory.mktemp("evaluate")
-    weights = random_weights(SPEC, seed=4)
+    weights = random_weights(SMALL, seed=4)
     save_weights(root / "tiny.safetensors", weights)
     for output in ("index", "soft"):
         save_ir(openvino_model(weights, output=output), root / f"{output}.xml", {})

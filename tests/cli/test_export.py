@@ -8,29 +8,16 @@ import numpy as np
 import pytest
 import typer
 from camvid_folder import camvid_folder
+from tiny_network import SMALL
 from typer.testing import CliRunner
 
 from icnet.base.errors import DataError, ModelError, UsageError
 from icnet.cli.export import export
 from icnet.evaluation import reference
-from icnet.network.spec import DEFAULT_MODEL, IcnetSpec
+from icnet.network.spec import DEFAULT_MODEL
 from icnet.network.stored import read_stored
 from icnet.network.weights import kernel_zeros, load_weights, random_weights, save_weights
 from icnet.runtime.engine import read_about, read_ir
-
-SPEC = IcnetSpec(
-    name="tiny",
-    stem=(8, 8, 8),
-    stage2=(8, 16),
-    stage3=(8, 16),
-    stage4=(8, 16),
-    stage5=(8, 16),
-    blocks=(1, 1, 1, 1),
-    pyramid=8,
-    detail=(8, 8, 8),
-    fusion=8,
-    size_hw=(64, 96),
-)
 
 app = typer.Typer()
 app.command()(export)
@@ -39,7 +26,7 @@ app.command()(export)
 @pytest.fixture
 def weights(tmp_path) -> Path:
     path = tmp_path / "tiny.safetensors"
-    save_weights(path, random_weights(SPEC, seed=4))
+    save_weights(path, random_weights(SMALL, seed=4))
     return path
 
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from flicker import flicker
 from icnet.base.errors import DataError
-from icnet.evaluation.flicker import flicker
 
 
 def frame(truth: list[int], classes: list[int]) -> tuple[np.ndarray, np.ndarray]:

@@ -6,35 +6,22 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 from safetensors.numpy import save
+from tiny_network import SMALL
 
 from icnet.base.errors import ModelError
 from icnet.network import registry
 from icnet.network.graph import BN_EPSILON
 from icnet.network.registry import find_weights
 from icnet.network.sparse import pack, to_half, unpack
-from icnet.network.spec import COMPACT_60, SPARSE_60, IcnetSpec
+from icnet.network.spec import COMPACT_60, SPARSE_60
 from icnet.network.stored import sealed
 from icnet.network.weights import Weights, expected_shapes, fold, kernel_zeros, load_weights, random_weights, save_weights
-
-SPEC = IcnetSpec(
-    name="tiny",
-    stem=(4, 4, 4),
-    stage2=(4, 4),
-    stage3=(4, 8),
-    stage4=(4, 8),
-    stage5=(4, 8),
-    blocks=(1, 1, 1, 1),
-    pyramid=4,
-    detail=(4, 4, 4),
-    fusion=4,
-    size_hw=(64, 96),
-)
 
 
 @pytest.fixture
 def saved(tmp_path):
     """A weight file, what it holds, and its checksum."""
-    weights = Weights(SPEC, random_weights(SPEC, seed=1).tensors, {"miou_strict": 0.5, "data": "CamVid"})
+    weights = Weights(SMALL, random_weights(SMALL, seed=1).tensors, {"miou_strict": 0.5, "data": "CamVid"})
     path = tmp_path / "tiny.safetensors"
     return path, weights, save_weights(path, weights)
 
@@ -42,7 +29,7 @@ def saved(tmp_path):
 def test_round_trip(saved):
     path, weights, digest = saved
     found = load_weights(path)
-    assert found.spec == SPEC
+    assert found.spec == SMALL
     assert found.about == weights.about
     assert set(found.tensors) == set(weights.tensors)
     for name, array in found.tensors.items():
@@ -137,11 +124,11 @@ def flip(tensors):
 DAMAGES = {
     "a bit": (flip, "has .* values for the .* that its mask keeps"),
     "a value": (lambda tensors: tensors.update({VALUES: tensors[VALUES][1:]}), "has .* values for the"),
-    "mask too short": (lambda tensors: tensors.update({MASK: tensors[MASK][1:]}), "has a mask of 17 bytes for 144 weights"),
+    "mask too short": (lambda tensors: tensors.update({MASK: tensors[MASK][1:]}), "has a mask of 71 bytes for 576 weights"),
     "no mask": (lambda tensors: tensors.pop(MASK), "has no mask"),
     "no values": (lambda tensors: tensors.pop(VALUES), "has no values"),
     "wide values": (lambda tensors: tensors.update({VALUES: tensors[VALUES].astype(np.float32)}), "values of float32"),
-    "twice": (lambda tensors: tensors.update({"stem2/kernel": np.ones((3, 3, 4, 4), np.float16)}), "is stored twice"),
+    "twice": (lambda tensors: tensors.update({"stem2/kernel": np.ones((3, 3, 8, 8), np.float16)}), "is stored twice"),
     "unknown": (lambda tensors: tensors.update({"stem9/kernel.mask": tensors[MASK]}), "is no part of this network"),
     "infinite": (lambda tensors: tensors.update({VALUES: tensors[VALUES] * np.float16(np.inf)}), "values that are not finite"),
 }
@@ -241,17 +228,17 @@ def test_auxiliary_heads_may_be_left_out(saved):
     path, weights, _ = saved
     slim = {name: array for name, array in weights.tensors.items() if not name.startswith("auxiliary")}
     save_weights(path, dataclasses.replace(weights, tensors=slim))
-    assert set(load_weights(path).tensors) == set(expected_shapes(SPEC))
+    assert set(load_weights(path).tensors) == set(expected_shapes(SMALL))
 
 
 def test_folding_by_hand():
-    tensors = dict(random_weights(SPEC).tensors)
+    tensors = dict(random_weights(SMALL).tensors)
     channels = (4,)
     tensors["stem1/kernel"] = np.ones((3, 3, 3, 4), np.float32)
     tensors["stem1/kernel"][0, 0, 0] = 0
     for part, value in (("gamma", 3.0), ("beta", 5.0), ("mean", 2.0), ("variance", 0.25 - BN_EPSILON)):
         tensors[f"stem1/{part}"] = np.full(channels, value, np.float32)
-    folded = fold(Weights(SPEC, tensors))
+    folded = fold(Weights(SMALL, tensors))
     # gamma / sqrt(variance) = 3 / 0.5 = 6; bias = 5 - 2 * 6.
     np.testing.assert_allclose(folded["stem1"].kernel[1:], 6, rtol=1e-6)
     np.testing.assert_allclose(folded["stem1"].bias, -7, rtol=1e-6)
@@ -262,18 +249,18 @@ def test_folding_by_hand():
 
 
 def test_random_weights_are_seeded():
-    first, again, other = (random_weights(SPEC, seed).tensors["stem2/kernel"] for seed in (1, 1, 2))
+    first, again, other = (random_weights(SMALL, seed).tensors["stem2/kernel"] for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
 
 
 def test_find_weights_by_path_and_name(saved, monkeypatch, tmp_path):
     path, _, digest = saved
-    assert find_weights(str(path)).spec == SPEC
+    assert find_weights(str(path)).spec == SMALL
     monkeypatch.setattr(registry, "FOLDER", tmp_path)
     path.rename(tmp_path / f"{COMPACT_60.name}.safetensors")
     monkeypatch.setattr(registry, "SHA256", {COMPACT_60.name: digest})
-    assert find_weights(COMPACT_60.name).spec == SPEC
+    assert find_weights(COMPACT_60.name).spec == SMALL
     monkeypatch.setattr(registry, "SHA256", {COMPACT_60.name: "0" * 64})
     with pytest.raises(ModelError, match=r"damaged.*install icnet again"):
         find_weights(COMPACT_60.name)
@@ -287,13 +274,13 @@ def test_find_weights_by_path_and_name(saved, monkeypatch, tmp_path):
 
 
 def test_a_dead_channel_folds_to_zero_but_its_weights_are_not_pruned():
-    tensors = dict(random_weights(SPEC, seed=3).tensors)
-    tensors["stem1/gamma"] = np.array([1, 0, 2, 1], np.float32)
-    tensors["stem1/beta"] = np.array([0, 0, 5, 0], np.float32)
-    folded = fold(Weights(SPEC, tensors))
+    tensors = dict(random_weights(SMALL, seed=3).tensors)
+    tensors["stem1/gamma"] = np.array([1, 0, 2, 1] * 2, np.float32)
+    tensors["stem1/beta"] = np.array([0, 0, 5, 0] * 2, np.float32)
+    folded = fold(Weights(SMALL, tensors))
     assert not folded["stem1"].kernel[..., 1].any()
     assert folded["stem1"].stored[..., 1].all()
-    assert folded["stem1"].bias.tolist() == [0, 0, 5, 0]
+    assert folded["stem1"].bias.tolist() == [0, 0, 5, 0] * 2
     assert not folded["stem1"].kernel_keeps_zeros
     assert folded["stem2"].kernel_keeps_zeros
 

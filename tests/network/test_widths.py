@@ -3,59 +3,33 @@ import dataclasses
 import numpy as np
 import pytest
 from engines import in_openvino
+from tiny_network import SMALL, WIDE
 
 from icnet.base.errors import ModelError
 from icnet.network.graph import convolutions
 from icnet.network.openvino_model import openvino_model
-from icnet.network.spec import IcnetSpec
 from icnet.network.weights import Weights, expected_shapes, load_weights, random_weights, save_weights
 from icnet.network.widths import narrow, widen
-
-NARROW = IcnetSpec(
-    name="narrow",
-    stem=(3, 4, 5),
-    stage2=(3, 6),
-    stage3=(4, 7),
-    stage4=(3, 8),
-    stage5=(4, 9),
-    blocks=(1, 2, 1, 1),
-    pyramid=5,
-    detail=(3, 4, 5),
-    fusion=6,
-    size_hw=(64, 96),
-)
-WIDE = dataclasses.replace(
-    NARROW,
-    name="wide",
-    stem=(4, 4, 8),
-    stage2=(5, 8),
-    stage3=(6, 12),
-    stage4=(4, 12),
-    stage5=(6, 16),
-    pyramid=8,
-    detail=(4, 6, 8),
-    fusion=8,
-)
 
 
 @pytest.fixture
 def weights() -> Weights:
     """Every tensor random, as after training."""
     generator = np.random.default_rng(5)
-    tensors = dict(random_weights(NARROW, seed=5).tensors)
+    tensors = dict(random_weights(SMALL, seed=5).tensors)
     for name, array in tensors.items():
         if not name.endswith("/kernel"):
             low, high = (0.5, 1.5) if name.endswith(("gamma", "variance")) else (-0.5, 0.5)
             tensors[name] = generator.uniform(low, high, array.shape).astype(np.float32)
-    return Weights(NARROW, tensors, {"miou_strict": 0.5})
+    return Weights(SMALL, tensors, {"miou_strict": 0.5})
 
 
 def test_there_and_back_bit_for_bit(weights):
     wide = widen(weights, WIDE)
     assert wide.spec == WIDE
     assert {name: array.shape for name, array in wide.tensors.items()} == expected_shapes(WIDE, auxiliary=True)
-    again = narrow(wide, NARROW)
-    assert (again.spec, again.about) == (NARROW, weights.about)
+    again = narrow(wide, SMALL)
+    assert (again.spec, again.about) == (SMALL, weights.about)
     assert again.tensors.keys() == weights.tensors.keys()
     for name, array in weights.tensors.items():
         np.testing.assert_array_equal(again.tensors[name].view(np.uint32), array.view(np.uint32))
@@ -68,15 +42,15 @@ def test_what_is_added_is_zero_and_survives_the_file(weights, tmp_path):
         outside[tuple(slice(size) for size in weights.tensors[name].shape)] = name.endswith("/variance")
         assert (outside == name.endswith("/variance")).all(), name
     save_weights(tmp_path / "wide.safetensors", wide)
-    kernels = [f"{conv.name}/kernel" for conv in convolutions(NARROW)]
-    again = narrow(load_weights(tmp_path / "wide.safetensors"), NARROW)
+    kernels = [f"{conv.name}/kernel" for conv in convolutions(SMALL)]
+    again = narrow(load_weights(tmp_path / "wide.safetensors"), SMALL)
     assert all((again.tensors[name] == weights.tensors[name]).all() for name in kernels)
 
 
 def test_without_auxiliary_heads(weights):
     slim = {name: array for name, array in weights.tensors.items() if not name.startswith("auxiliary")}
     wide = widen(dataclasses.replace(weights, tensors=slim), WIDE)
-    assert set(wide.tensors) == set(slim) == set(narrow(wide, NARROW).tensors)
+    assert set(wide.tensors) == set(slim) == set(narrow(wide, SMALL).tensors)
 
 
 def probabilities(weights: Weights, image: np.ndarray) -> np.ndarray:
@@ -100,14 +74,14 @@ def test_refuses_to_cut_what_is_alive(weights, name):
     last = (..., -1, 0) if name.endswith("/kernel") else -1
     wide.tensors[name][last] = 1e-6
     with pytest.raises(ModelError, match=f"of {name} outside them are not zero"):
-        narrow(wide, NARROW)
+        narrow(wide, SMALL)
 
 
 def test_statistics_of_dead_channels_may_have_moved(weights):
     wide = widen(weights, WIDE)
     wide.tensors["stem1/mean"][-1] = 7
     wide.tensors["stem1/variance"][-1] = 0
-    assert (narrow(wide, NARROW).tensors["stem1/mean"] == weights.tensors["stem1/mean"]).all()
+    assert (narrow(wide, SMALL).tensors["stem1/mean"] == weights.tensors["stem1/mean"]).all()
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,22 @@ TINY = dataclasses.replace(
     size_hw=(96, 128),
 )
 
+SMALL = dataclasses.replace(TINY, size_hw=(64, 96))
+"""`TINY` on a smaller picture."""
+
+WIDE = dataclasses.replace(
+    SMALL,
+    name="wide",
+    stem=(12, 12, 16),
+    stage2=(8, 12),
+    stage3=(8, 24),
+    stage5=(8, 40),
+    pyramid=24,
+    detail=(12, 8, 12),
+    fusion=24,
+)
+"""A wider network than `SMALL`."""
+
 TINY_LITE = LiteSpec(
     name="tiny-lite",
     stem=8,

@@ -2,6 +2,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from tiny_network import WIDE
 
 from icnet.base.errors import ModelError
 from icnet.network.keras_model import build
@@ -15,17 +16,7 @@ from icnet.training.trainer import Trainer
 
 @pytest.fixture
 def wide(tiny):
-    return dataclasses.replace(
-        tiny,
-        name="wide",
-        stem=(8, 12, 16),
-        stage2=(8, 12),
-        stage3=(8, 24),
-        stage5=(8, 40),
-        pyramid=24,
-        detail=(12, 8, 12),
-        fusion=24,
-    )
+    return dataclasses.replace(WIDE, size_hw=tiny.size_hw)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from icnet.base.errors import ModelError, UsageError
 from icnet.base.sample import Dataset
 from icnet.evaluation.accuracy import evaluate, predict
 from icnet.evaluation.scores import Scores
-from icnet.network.openvino_model import INPUT, convolution_nodes, openvino_model
+from icnet.network.openvino_model import INPUT, convolution_nodes, kernel_constant, openvino_model
 from icnet.runtime.core import core
 from icnet.runtime.preprocess import resize_frame
 
@@ -166,14 +166,8 @@ def calibrate(model: ov.Model, dataset: Any, images: int) -> ov.Model:
 
 def float_convolutions(model: ov.Model) -> list[str]:
     """Names of the convolutions whose kernel is stored in floating point."""
-    names = []
-    for node in convolution_nodes(model):
-        kernel = node.input_value(1).get_node()
-        while kernel.get_type_name() != "Constant":
-            kernel = kernel.input_value(0).get_node()
-        if kernel.get_element_type().is_real():
-            names.append(node.get_friendly_name())
-    return names
+    nodes = convolution_nodes(model)
+    return [node.get_friendly_name() for node in nodes if kernel_constant(node).get_element_type().is_real()]
 
 
 class _Request:

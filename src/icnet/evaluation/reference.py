@@ -58,43 +58,26 @@ def require_keras(extra: str, *, training: bool = False) -> None:
 
 
 class KerasNetwork:
-    """A Keras model that can be scored.
-
-    Attributes:
-        output: always `logits`.
-        size_hw: H and W of the input.
-    """
+    """A Keras model as an `icnet.evaluation.accuracy.Network`."""
 
     output: Output = "logits"
 
-    def __init__(self, model: keras.Model):
+    def __init__(self, model: keras.Model) -> None:
         """Wrap an inference model that `icnet.network.keras_model.build` made."""
         self._model = model
         self.size_hw: tuple[int, int] = model.input_shape[1:3]
 
     def infer(self, data: np.ndarray) -> np.ndarray:
-        """Run the network.
-
-        Args:
-            data: (1, H, W, 3) uint8 BGR.
-
-        Returns:
-            Logits, (1, 12, H/4, W/4) float32.
-        """
+        """(1, H, W, 3) uint8 BGR to logits, (1, 12, H/4, W/4) float32."""
         return np.ascontiguousarray(self._model.predict_on_batch(data.astype(np.float32)).transpose(0, 3, 1, 2))
 
 
 class TorchNetwork:
-    """A network in PyTorch that can be scored.
-
-    Attributes:
-        output: always `logits`.
-        size_hw: H and W of the input.
-    """
+    """A network in PyTorch as an `icnet.evaluation.accuracy.Network`."""
 
     output: Output = "logits"
 
-    def __init__(self, weights: Weights):
+    def __init__(self, weights: Weights) -> None:
         """Run `weights` at their own input size."""
         from icnet.network.torch_ops import TorchOps, to_torch
 
@@ -103,14 +86,7 @@ class TorchNetwork:
         self.size_hw = weights.spec.size_hw
 
     def infer(self, data: np.ndarray) -> np.ndarray:
-        """Run the network.
-
-        Args:
-            data: (1, H, W, 3) uint8 BGR.
-
-        Returns:
-            Logits, (1, 12, H/4, W/4) float32.
-        """
+        """(1, H, W, 3) uint8 BGR to logits, (1, 12, H/4, W/4) float32."""
         import torch
 
         from icnet.network.torch_ops import nchw

@@ -159,8 +159,8 @@ def _decoded(container: InputContainer) -> Iterator[np.ndarray | None]:
 
 def pixel_aspect(stream: av.VideoStream) -> Fraction:
     """Width of a pixel by its height, as the container or the codec tells it; 1 if neither does, or what no camera has."""
-    told = stream.sample_aspect_ratio
-    return told.limit_denominator(1000) if told is not None and Fraction(1, 16) <= told <= 16 else Fraction(1)
+    ratio = stream.sample_aspect_ratio
+    return ratio.limit_denominator(1000) if ratio is not None and Fraction(1, 16) <= ratio <= 16 else Fraction(1)
 
 
 def _sensible(rate: float | Fraction | None) -> Fraction | None:

@@ -9,7 +9,7 @@ from icnet.base.errors import UsageError
 from icnet.network.graph import logits
 from icnet.network.openvino_model import INPUT
 from icnet.network.ops import Act
-from icnet.network.resample import pooling_matrix, same_padding
+from icnet.network.resample import pooling_cells, same_padding
 from icnet.network.weights import FoldedConv, Weights, fold
 
 OPSET = 18
@@ -91,10 +91,9 @@ class _Nodes:
 
     def pool(self, x: _Value, name: str, bins: int) -> _Value:
         batch, channels, height, width = x.shape
-        cells = np.einsum("ph,qw->hwpq", pooling_matrix(height, bins), pooling_matrix(width, bins))
         flat = np.array([batch, channels, height * width], np.int64)
         y = self._node("Reshape", f"{name}/flat", [x.name, self._constant(f"{name}/flat_shape", flat)], x.shape)
-        matrix = self._constant(f"{name}/cells", cells.reshape(height * width, bins * bins).astype(np.float32))
+        matrix = self._constant(f"{name}/cells", pooling_cells((height, width), bins))
         y = self._node("MatMul", f"{name}/product", [y.name, matrix], x.shape)
         small = (batch, channels, bins, bins)
         return self._node("Reshape", name, [y.name, self._constant(f"{name}/shape", np.array(small))], small)

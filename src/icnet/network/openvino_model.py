@@ -12,7 +12,7 @@ from openvino import opset13 as ops
 
 from icnet.network.graph import logits
 from icnet.network.ops import DEPTHWISE, Act
-from icnet.network.resample import pooling_matrix
+from icnet.network.resample import pooling_cells
 from icnet.network.sparse import to_half
 from icnet.network.weights import FoldedConv, Weights, fold
 
@@ -95,10 +95,9 @@ class _Nodes:
     def pool(self, x: ov.Node, name: str, bins: int) -> ov.Node:
         # A matrix product over the flattened map; OpenVINO's AdaptiveAvgPool is reference code, several times as slow.
         batch, channels, height, width = x.shape
-        rows, columns = pooling_matrix(height, bins), pooling_matrix(width, bins)
-        cells = np.einsum("ph,qw->hwpq", rows, columns).reshape(height * width, bins * bins).astype(np.float32)
         flat = ops.reshape(x, np.array([batch, channels, height * width], np.int64), special_zero=False)
-        pooled = ops.matmul(flat, ops.constant(cells, name=f"{name}/cells"), False, False, name=name)
+        cells = ops.constant(pooling_cells((height, width), bins), name=f"{name}/cells")
+        pooled = ops.matmul(flat, cells, False, False, name=name)
         return ops.reshape(pooled, np.array([batch, channels, bins, bins], np.int64), special_zero=False)
 
     def resize(self, x: ov.Node, name: str, size_hw: tuple[int, int]) -> ov.Node:
@@ -121,6 +120,17 @@ def convolution_nodes(model: ov.Model) -> Iterator[ov.Node]:
         depthwise = node.get_type_name() == "GroupConvolution" and node.get_friendly_name().endswith(DEPTHWISE)
         if depthwise or node.get_type_name() == "Convolution":
             yield node
+
+
+def kernel_constant(convolution: ov.Node) -> ov.Node:
+    """Where a convolution's kernel is stored, behind the conversions that fp16 and int8 put between the two.
+
+    A zero is a zero in every one of them: scales are not zero, and quantised kernels are symmetric.
+    """
+    node = convolution.input_value(1).get_node()
+    while node.get_type_name() != "Constant":
+        node = node.input_value(0).get_node()
+    return node
 
 
 def resize(x: ov.Node, name: str, size_hw: tuple[int, int]) -> ov.Node:

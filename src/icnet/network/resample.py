@@ -27,3 +27,9 @@ def pooling_matrix(size: int, bins: int) -> np.ndarray:
         start, stop = row * size // bins, -(-(row + 1) * size // bins)
         matrix[row, start:stop] = 1 / (stop - start)
     return matrix
+
+
+def pooling_cells(size_hw: tuple[int, int], bins: int) -> np.ndarray:
+    """The same of both axes at once: (H * W, bins * bins) float32, for a flattened map from the left."""
+    rows, columns = (pooling_matrix(side, bins).T for side in size_hw)
+    return np.kron(rows, columns).astype(np.float32)

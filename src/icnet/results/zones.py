@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from icnet.base.classes import NAMES
 from icnet.base.errors import UsageError
 from icnet.results.polygons import fill
-from icnet.runtime.overlay import class_counts
+from icnet.runtime.overlay import class_shares
 
 _EXPECTED = 'expected {"name": [[x, y], [x, y], [x, y], ...], ...}'
 _MAX_BYTES = 1_000_000
@@ -55,7 +54,8 @@ class Zones:
             height, width = classes.shape
             self._size_hw = (height, width)
             self._areas = {name: self._area(polygon) for name, polygon in self._polygons.items()}
-        return {name: _shares(classes[window][mask]) for name, (window, mask) in self._areas.items()}
+        inside = {name: classes[window][mask] for name, (window, mask) in self._areas.items()}
+        return {name: class_shares(pixels) if pixels.size else None for name, pixels in inside.items()}
 
     def _area(self, polygon: np.ndarray) -> tuple[tuple[slice, slice], np.ndarray]:
         """The part of the picture around a polygon, and which of its pixels are inside."""
@@ -65,12 +65,6 @@ class Zones:
         right, bottom = np.clip(np.ceil(points.max(axis=0)), 0, (width, height)).astype(int)
         mask = fill([points - (left, top)], (bottom - top, right - left))
         return (slice(top, bottom), slice(left, right)), mask
-
-
-def _shares(pixels: np.ndarray) -> dict[str, float] | None:
-    if not pixels.size:
-        return None
-    return {name: int(count) / pixels.size for name, count in zip(NAMES, class_counts(pixels), strict=True)}
 
 
 def read_zones(path: Path) -> Zones:

@@ -142,7 +142,7 @@ def _layer(conv: ConvShape, zeros: int | None, dense: ConvShape | None) -> Layer
 
 
 def _ir_facts(stored: Stored) -> Facts:
-    from icnet.network.openvino_model import convolution_nodes
+    from icnet.network.openvino_model import convolution_nodes, kernel_constant
     from icnet.runtime.engine import check_contract, read_about, read_ir
 
     network, path = read_ir(stored), stored.path
@@ -150,7 +150,7 @@ def _ir_facts(stored: Stored) -> Facts:
     counted = []
     for node in convolution_nodes(network):
         try:
-            kernel = _constant(node.input_value(1).get_node())
+            kernel = kernel_constant(node).data
             *groups, outputs, inputs, height, width = kernel.shape
             _, _, *out_hw = node.output(0).shape
         except (RuntimeError, ValueError) as error:  # a kernel that is computed or not 2-D, or a size that is not fixed
@@ -165,13 +165,3 @@ def _ir_facts(stored: Stored) -> Facts:
     about = read_about(network)
     about = {key: about[key] for key in ABOUT_MODEL if key in about}
     return _facts(path.stem, size_hw, counted, stored, about)
-
-
-def _constant(node: Any) -> np.ndarray:
-    """Values of a kernel, behind the conversions that fp16 and int8 storage put between it and its convolution.
-
-    A zero is a zero in every one of them: scales are not zero, and quantised kernels are symmetric.
-    """
-    while node.get_type_name() != "Constant":
-        node = node.input_value(0).get_node()
-    return np.asarray(node.data)

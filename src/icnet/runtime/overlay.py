@@ -21,6 +21,11 @@ def class_counts(classes: np.ndarray) -> np.ndarray:
     return counts[:, 0].astype(np.int64)
 
 
+def class_shares(classes: np.ndarray) -> dict[str, float]:
+    """Class name to its fraction of the pixels of a class map, at least one; all twelve, which sum to 1."""
+    return {name: int(count) / classes.size for name, count in zip(NAMES, class_counts(classes), strict=True)}
+
+
 def colour_map(classes: np.ndarray, palette_rgb: np.ndarray = PALETTE_RGB) -> np.ndarray:
     """Paint a class map.
 

@@ -8,12 +8,11 @@ from typing import TypeVar
 
 import numpy as np
 
-from icnet.base.classes import NAMES
 from icnet.base.errors import UsageError
 from icnet.network.spec import DEFAULT_MODEL
 from icnet.runtime.decode import abstain_below, decode, decode_confidence
 from icnet.runtime.engine import Engine, EngineOptions
-from icnet.runtime.overlay import OPACITY, class_counts, draw_overlay
+from icnet.runtime.overlay import OPACITY, class_shares, draw_overlay
 from icnet.runtime.preprocess import resize_frame
 from icnet.runtime.smooth import Smoother
 
@@ -34,8 +33,7 @@ class Segmentation:
 
     def shares(self) -> dict[str, float]:
         """Class name to its fraction of the pixels, all twelve classes; they sum to 1."""
-        counts = class_counts(self.classes)
-        return {name: int(count) / self.classes.size for name, count in zip(NAMES, counts, strict=True)}
+        return class_shares(self.classes)
 
     def overlay(self, *, opacity: float = OPACITY, legend: bool = True) -> np.ndarray:
         """The frame with the class colours blended over it.

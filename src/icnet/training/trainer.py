@@ -253,12 +253,12 @@ class _Run:
         budget = self._options.max_minutes
         return budget is not None and self._clock.elapsed() >= budget * 60
 
-    def _tell(self, told: Losses) -> None:
+    def _tell(self, known: Losses) -> None:
         """Keep and report losses."""
         trainer = self._trainer
-        losses = (*trainer.progress.losses, *(loss for _, loss in told))
+        losses = (*trainer.progress.losses, *(loss for _, loss in known))
         trainer.advance(seconds=self._clock.total(), losses=losses)
-        for step, loss in told:
+        for step, loss in known:
             if not self._on_step(StepReport(step, trainer.learner.total_steps, loss)):
                 self._stopping = True
 

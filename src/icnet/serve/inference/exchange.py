@@ -39,7 +39,7 @@ class InferenceResponse:
 
 
 def respond(service: Service, served: Served, body: bytes, lengths: Sequence[str]) -> InferenceResponse:
-    """InferenceResponse a request; for a worker's thread.
+    """Respond to a request; for a worker's thread.
 
     Args:
         service: its limits and metrics.
