@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from icnet.base.errors import OutputError, UsageError
-from icnet.base.files import _short, remove_temporaries, replacing, sole_writer, write_bytes
+from icnet.base.files import _short, remove_temporaries, replacing, sole_owner, sole_writer, write_bytes
 
 
 def test_replaces_on_success_only(tmp_path):
@@ -82,8 +82,8 @@ def test_a_folder_that_cannot_be_synced_is_no_failure(tmp_path, monkeypatch):
 HOLD = """
 import sys
 from pathlib import Path
-from icnet.base.files import sole_writer
-with sole_writer(Path(sys.argv[1]), ()):
+from icnet.base.files import sole_owner, sole_writer
+with sole_owner(Path(sys.argv[2])) if sys.argv[2:] else sole_writer(Path(sys.argv[1]), ()):
     print("inside", flush=True)
     sys.stdin.read()
 """
@@ -102,6 +102,23 @@ def test_one_writer_per_folder_until_it_is_killed(tmp_path):
         other.wait()
         with sole_writer(folder, ()):
             pass
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such locks")
+def test_one_owner_of_a_file_until_it_is_killed(tmp_path):
+    path = tmp_path / "new" / "t.csv"
+    command = [sys.executable, "-c", HOLD, "", str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == b"inside\n"
+        with pytest.raises(UsageError, match=r"another run writes .*t\.csv: wait"), sole_owner(path):
+            pytest.fail("two at once")
+        with sole_owner(path.with_name("u.csv")):
+            pass
+        other.kill()
+        other.wait()
+        with sole_owner(path):
+            assert os.listdir(path.parent) == [".t.csv.lock"]
+    assert os.listdir(path.parent) == []
 
 
 def test_a_new_writer_removes_what_a_dead_one_left_and_nothing_else(tmp_path):

@@ -17,6 +17,7 @@ from clip_files import write_clip
 from segment_runs import picture, start, tiny_model
 
 from icnet import cli
+from icnet.base.files import sole_owner
 
 
 @pytest.fixture
@@ -91,6 +92,32 @@ def test_a_batch_that_is_killed_again_and_again_neither_loses_nor_repeats_a_file
     rows = [line.split(",")[0] for line in Path("t.csv").read_text().splitlines()[1:]]
     assert sorted(rows) == sorted({path.as_posix() for path in Path("in").iterdir()} - names)
     assert not list(Path("out").glob(".*")), "nothing half-written is left"
+
+
+def test_two_runs_cannot_write_one_table(folder, capsys):
+    fill(2, 0, seed=0)
+    arguments = ["segment", "in", "-o", "out", "--model", "tiny.safetensors", "--classes-only", "--stats", "t.csv"]
+    with sole_owner(Path("t.csv")):  # as another run has it
+        assert cli.run(arguments) == 2
+    assert "another run writes t.csv: wait" in capsys.readouterr().err
+    assert cli.run(arguments) == 0
+    assert not list(Path().glob(".*"))
+
+
+def test_folders_that_are_nested_too_deeply_are_one_line(folder, capsys):
+    deep = os.open(".", os.O_RDONLY)
+    for _ in range(1500):
+        os.mkdir("d", dir_fd=deep)
+        deep, above = os.open("d", os.O_RDONLY, dir_fd=deep), deep
+        os.close(above)
+    os.close(deep)
+    try:
+        assert cli.run(["segment", ".", "-o", "../out", "--model", "tiny.safetensors"]) == 2
+    finally:  # which rmtree cannot
+        for depth in range(1500, 0, -1):
+            os.rmdir("d/" * depth)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "nested too deeply" in line
 
 
 def test_resume_with_other_options_is_refused(folder, capsys):

@@ -96,6 +96,34 @@ def test_other_settings_are_not_mixed(tmp_path):
     assert Report(tmp_path / "new", "t", [], resume=True).done == {}, "there is nothing to resume"
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"input": "a", "outputs": [], "frames": 1, "ms": NaN}',
+        '{"input": "a", "outputs": [], "frames": 1, "ms": 1e999}',
+        '{"input": ["a"], "outputs": [], "frames": 1}',
+        '{"input": "a", "outputs": [["b"]], "frames": 1}',
+        '{"input": "a", "outputs": "b", "frames": 1}',
+        '{"input": "a\\u0000", "outputs": [], "frames": 1}',
+        '{"input": "a", "outputs": ["\\ud800"], "frames": 1}',
+        '{"input": "a", "outputs": []}',
+        '{"input": "a", "frames": 1, "x": ' + "[" * 100_000 + "]" * 100_000 + "}",
+        "[" * 100_000,
+        "[]",
+        "\0\0",
+        "",
+    ],
+)
+def test_a_line_of_somebody_else_is_named(tmp_path, line):
+    with Report(tmp_path, "s", []) as report:
+        report.add(entry(tmp_path, "a"))
+    with (tmp_path / NAME).open("a") as file:
+        file.write(line + "\n")
+    for read in (written, lambda folder: Report(folder, "s", jobs(folder, "a"), resume=True)):
+        with pytest.raises(UsageError, match=r"line 2 of .*report\.jsonl is none that icnet wrote: remove"):
+            read(tmp_path)
+
+
 def test_what_earlier_runs_wrote(tmp_path):
     assert written(tmp_path) == set()
     (tmp_path / "contact-sheet.jpg").write_bytes(b"")

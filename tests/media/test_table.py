@@ -46,6 +46,14 @@ def test_rows_of_image_and_zones(tmp_path, zones):
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["t.csv"]
 
 
+@pytest.mark.parametrize("name", ["=1+1.png", "+x.png", "-x.png", "@x.png"])
+def test_no_name_is_a_formula(tmp_path, name):
+    with Table(tmp_path / "t.csv", ALL) as table:
+        table.add(name, 0, None, HALVES)
+    assert rows(tmp_path / "t.csv")[0]["input"] == f"./{name}"
+    assert module.has_rows(module.count_rows(tmp_path / "t.csv"), name, 1)
+
+
 def test_parquet_has_types(tmp_path, zones):
     parquet = pytest.importorskip("pyarrow.parquet")
     with Table(tmp_path / "t.parquet", (3, 4), zones) as table:

@@ -1,4 +1,4 @@
-"""Writing without half-written results: a temporary name in the same folder, then a rename; and one writer per folder."""
+"""Writing without half-written results: a temporary name in the same folder, then a rename; and one writer per folder or file."""
 
 import errno
 import hashlib
@@ -6,7 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from icnet.base.errors import OutputError, UsageError
@@ -106,16 +106,51 @@ def sole_writer(folder: Path, names: Iterable[str]) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         if sys.platform != "win32":
             descriptor = os.open(folder, os.O_RDONLY)
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        assert descriptor is not None
-        os.close(descriptor)
-        raise UsageError(f"another process is at work in {folder}: wait for it, or choose another folder") from error
     except OSError as error:
-        if descriptor is None:
-            raise OutputError(f"cannot write in {folder}: {error.strerror or error}; choose another folder") from error
-    try:  # also where the file system, such as that of some networks, has no such locks
+        raise OutputError(f"cannot write in {folder}: {error.strerror or error}; choose another folder") from error
+    with _claimed(descriptor, f"another process is at work in {folder}: wait for it, or choose another folder"):
         remove_temporaries(folder / name for name in names)
+        yield
+
+
+@contextmanager
+def sole_owner(path: Path) -> Iterator[None]:
+    """As `sole_writer`, of one file, which need not be there; a hidden file beside it holds the claim and goes with it.
+
+    Raises:
+        UsageError: another process is in such a block.
+        OutputError: the folder cannot be written.
+    """
+    marker, taken = (
+        path.with_name(f".{_short(path.name)}.lock"),
+        f"another run writes {path}: wait for it, or choose another name",
+    )
+    with ExitStack() as stack:
+        while sys.platform != "win32":
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                descriptor = os.open(marker, os.O_RDWR | os.O_CREAT, 0o666)
+            except OSError as error:
+                raise cannot_write(path, error) from error
+            stack.enter_context(_claimed(descriptor, taken))
+            with suppress(OSError):
+                if os.path.samestat(os.fstat(descriptor), os.stat(marker)):  # else its last owner has just removed it
+                    stack.callback(marker.unlink, missing_ok=True)
+                    break
+        yield
+
+
+@contextmanager
+def _claimed(descriptor: int | None, taken: str) -> Iterator[None]:
+    """Hold the lock of an open file, or none, and close the file."""
+    try:
+        if descriptor is not None:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise UsageError(taken) from error
+            except OSError:  # the file system, such as that of some networks, has no such locks
+                pass
         yield
     finally:
         if descriptor is not None:

@@ -73,6 +73,11 @@ def run(arguments: list[str] | None = None) -> int:
         )
         _drop_unwritable()
         return 2
+    except RecursionError:
+        complain(
+            "folders or data are nested too deeply: expected at most some hundred levels; give a folder or file further down"
+        )
+        return 2
     except TyperException as error:
         context = getattr(error, "ctx", None)
         path = context.command_path if context else "icnet"

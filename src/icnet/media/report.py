@@ -35,25 +35,45 @@ def earlier_entries(folder: Path) -> list[Entry]:
     """
     path = folder / NAME
     try:
-        lines = path.read_bytes().splitlines() if path.is_file() else []
+        *lines, torn = path.read_bytes().split(b"\n") if path.is_file() else [b""]
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror or error}; remove it, or choose another -o") from error
     entries = []
-    for line in lines:
+    for number, line in enumerate(lines, 1):
         try:
-            entry = json.loads(line)
-        except ValueError:  # the line that a killed process was writing
-            continue
-        if isinstance(entry, dict) and isinstance(entry.get("input"), str) and isinstance(entry.get("outputs", []), list):
-            entries.append(entry)
+            entries.append(_entry(line))
+        except (ValueError, RecursionError) as error:
+            raise UsageError(
+                f"line {number} of {path} is none that icnet wrote: remove the file, or choose another -o"
+            ) from error
+    with suppress(ValueError, RecursionError):  # a killed process was writing it
+        entries.append(_entry(torn))
     return entries
+
+
+def _entry(line: bytes) -> Entry:
+    """What a line holds.
+
+    Raises:
+        ValueError, RecursionError: `Report.add` has not written it.
+    """
+    entry = json.loads(line)
+    if not isinstance(entry, dict) or not isinstance(outputs := entry.get("outputs", []), list):
+        raise ValueError("no entry")
+    _line(entry)  # refuses NaN
+    if "error" not in entry and not isinstance(entry.get("frames"), int):
+        raise ValueError("no count")
+    for name in (entry.get("input"), *outputs):
+        if not isinstance(name, str) or b"\0" in os.fsencode(name):
+            raise ValueError("no name")
+    return entry
 
 
 def written(folder: Path) -> set[str]:
     """Real paths of what earlier runs wrote into a folder, as far as its report tells."""
     paths = [path for entry in earlier_entries(folder) for path in entry.get("outputs", [])]
     sheets = folder.glob("contact-sheet*.jpg") if paths else ()
-    return {os.path.realpath(path) for path in (*map(str, paths), *sheets)}
+    return {os.path.realpath(path) for path in (*paths, *sheets)}
 
 
 class Report:

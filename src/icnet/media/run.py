@@ -8,7 +8,7 @@ from itertools import groupby
 from pathlib import Path
 
 from icnet.base.errors import IcnetError, InputError, OutputError
-from icnet.base.files import remove_temporaries, sole_writer
+from icnet.base.files import remove_temporaries, sole_owner, sole_writer
 from icnet.media.jobs import Job
 from icnet.media.outputs import Ids, ids_after, write_run_documents
 from icnet.media.process import Advance, ProcessOptions, process_clip, process_images
@@ -62,7 +62,7 @@ def run_batch(
 
     Raises:
         OutputError: no result can be written any more, as on a full disk.
-        UsageError: another process writes in the folder, or the earlier run that is to be resumed had other settings.
+        UsageError: another process writes in the folder or table, or the earlier run that is to be resumed had other settings.
     """
     rows = count_rows(batch.stats) if batch.stats is not None and batch.resume else None
     zones = 0 if batch.zones is None else len(batch.zones.names)
@@ -73,6 +73,8 @@ def run_batch(
     finished: list[Job] = []
     with ExitStack() as stack:
         stack.enter_context(sole_writer(batch.folder, ()))
+        if batch.stats is not None:
+            stack.enter_context(sole_owner(batch.stats))
         report = stack.enter_context(Report(batch.folder, batch.settings, jobs, resume=batch.resume, holds=has_its_rows))
         ids = ids_after(path for entry in report.kept for path in entry.get("outputs", ()))
         remove_temporaries(path for job in jobs for path in job.outputs)

@@ -18,6 +18,8 @@ SUFFIXES = (".csv", ".parquet")
 
 _KEYS = ("input", "frame", "time_s", "zone")
 _DIGITS = 6
+_FORMULA = ("=", "+", "-", "@")
+"""What a spreadsheet computes begins with one of these."""
 
 
 def check_name(path: Path) -> None:
@@ -133,8 +135,9 @@ def has_rows(rows: Counter[str], name: str, count: int) -> bool:
 
 
 def _text(name: str) -> str:
-    """A file name that the system holds as other bytes than UTF-8, as text that can be written."""
-    return name.encode("utf-8", "backslashreplace").decode()
+    """A file name as text that can be written, also if the system holds other bytes than UTF-8, and that is no formula."""
+    name = name.encode("utf-8", "backslashreplace").decode()
+    return f"./{name}" if name.startswith(_FORMULA) else name
 
 
 def _partial(path: Path) -> Path:
