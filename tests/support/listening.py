@@ -1,4 +1,4 @@
-"""A real uvicorn with our connections, in a thread, and clients that speak to it byte by byte."""
+"""The HTTP server of an application, in a thread, and clients that speak to it byte by byte."""
 
 import asyncio
 import json
@@ -10,9 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
-import uvicorn
-
-from icnet.serve.http.connection import protocol
+from icnet.serve.http.listener import Listener
 from icnet.serve.limits import Limits
 from icnet.serve.metrics import Metrics
 from icnet.serve.pool import Pool
@@ -28,12 +26,9 @@ def bare_service(limits: Limits | None = None, **others: Any) -> Service:
 @contextmanager
 def listening(service: Service, app: Any, tls: ssl.SSLContext | None = None) -> Iterator["Listening"]:
     """Serve `app`; whatever asyncio complains about fails the test."""
-    config = uvicorn.Config(
-        app, http=protocol(service, tls), ws="none", lifespan="off", log_config=None, access_log=False, server_header=False,
-        proxy_headers=False, h11_max_incomplete_event_size=service.limits.header_bytes, timeout_graceful_shutdown=3,
-    )  # fmt: skip
-    server, complaints, stalls, loops = uvicorn.Server(config), [], [0.0], []
-    listener = socket.create_server(("127.0.0.1", 0))
+    server, complaints, stalls, loops = Listener(app, service, tls), [], [0.0], []
+    listener, stop = socket.create_server(("127.0.0.1", 0), backlog=128), asyncio.Event()
+    port = listener.getsockname()[1]
 
     async def watch() -> None:
         while True:
@@ -45,25 +40,34 @@ def listening(service: Service, app: Any, tls: ssl.SSLContext | None = None) -> 
         loops.append(asyncio.get_running_loop())
         loops[0].set_exception_handler(lambda _, context: complaints.append(context))
         watching = asyncio.create_task(watch())
-        await server.serve(sockets=[listener])
+        server.listen(listener)
+        await stop.wait()
+        service.draining = True
+        await server.close(3)
         watching.cancel()
 
     thread = threading.Thread(target=lambda: asyncio.run(main()))
     thread.start()
     try:
-        until(lambda: server.started)
-        yield Listening(listener.getsockname()[1], server, stalls, loops[0])
+        until(lambda: loops)
+        yield Listening(port, server, stalls, loops[0], stop)
     finally:
-        server.should_exit = True
+        if not stop.is_set():
+            loops[0].call_soon_threadsafe(stop.set)
         thread.join(15)
-        listener.close()
     assert not thread.is_alive()
     assert not complaints, complaints
 
 
 class Listening:
-    def __init__(self, port: int, server: uvicorn.Server, stalls: list[float], loop: asyncio.AbstractEventLoop) -> None:
-        self.port, self.server, self.stalls, self.loop = port, server, stalls, loop
+    def __init__(
+        self, port: int, server: Listener, stalls: list[float], loop: asyncio.AbstractEventLoop, stop: asyncio.Event
+    ) -> None:
+        self.port, self.server, self.stalls, self.loop, self._stop = port, server, stalls, loop, stop
+
+    def end(self) -> None:
+        """Begin to end, as the server does."""
+        self.loop.call_soon_threadsafe(self._stop.set)
 
     @contextmanager
     def client(self, seconds: float = 10, *, receive_bytes: int | None = None) -> Iterator[socket.socket]:

@@ -1,7 +1,6 @@
 """The page on a real server whose models are replaced by plain arithmetic, so that every pixel of an answer is known."""
 
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,13 +9,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import uvicorn
+from listening import listening
 from PIL import Image
 
 from icnet.base.classes import PALETTE_RGB
 from icnet.runtime.segmenter import Segmentation
 from icnet.serve.app import build_app
-from icnet.serve.http.connection import protocol
 from icnet.serve.limits import Limits
 from icnet.serve.metrics import Metrics
 from icnet.serve.models import Models, Served
@@ -80,21 +78,12 @@ def new_site(*, limits: Limits | None = None) -> Site:
 @contextmanager
 def running(site: Site) -> Iterator[Site]:
     """Serve in a thread."""
-    config = uvicorn.Config(
-        build_app(site.service), port=0, http=protocol(site.service), ws="none", lifespan="off", log_config=None, access_log=False
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        while not server.started and thread.is_alive():
-            time.sleep(0.01)
-        site.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/"
-        yield site
-    finally:
-        server.should_exit = True
-        site.gate.set()
-        thread.join(20)
+    with listening(site.service, build_app(site.service)) as server:
+        site.url = f"http://127.0.0.1:{server.port}/"
+        try:
+            yield site
+        finally:
+            site.gate.set()
 
 
 def picture(seed: int = 0, size_hw: tuple[int, int] = (60, 80), block: int = 10) -> np.ndarray:

@@ -2,18 +2,18 @@
 
 import asyncio
 import random
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-import uvicorn
+from listening import listening
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import Response
 
 from icnet.serve.errors import Refused
+from icnet.serve.http.refusal import refusal
 from icnet.serve.inference.messages import message_class
 from icnet.serve.inference.routes import routes
 from icnet.serve.inference.servicer import grpc_server
@@ -35,37 +35,24 @@ class Both:
 def serving_protocol(service: Service) -> Iterator[Both]:
     """Serve the protocol's routes, without what the whole server puts around them."""
 
-    async def refused(request: Request, error: Exception) -> JSONResponse:
+    async def refused(request: Request, error: Exception) -> Response:
         assert isinstance(error, Refused)
-        wait = {} if error.retry_after_s is None else {"retry-after": str(error.retry_after_s)}
-        return JSONResponse({"error": str(error)}, error.status, wait)
+        return refusal(error)
 
     app = Starlette(routes=routes(service), exception_handlers={Refused: refused})
-    http = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, lifespan="off"))
-    came, found = threading.Event(), []
 
-    async def main() -> None:
+    async def begin():
         rpc, port = grpc_server(service, "127.0.0.1:0")
         await rpc.start()
-        running = asyncio.create_task(http.serve())
-        while not http.started:
-            await asyncio.sleep(0.005)
-        address = f"127.0.0.1:{http.servers[0].sockets[0].getsockname()[1]}"
-        found.append(Both(service, address, f"127.0.0.1:{port}", asyncio.get_running_loop()))
-        came.set()
-        await running
-        await rpc.stop(2)
+        return rpc, port
 
-    thread = threading.Thread(target=lambda: asyncio.run(main()))
-    thread.start()
-    try:
-        assert came.wait(20)
-        yield found[0]
-    finally:
-        http.should_exit = True
-        thread.join(20)
-        service.pool.close()
-    assert not thread.is_alive()
+    with listening(service, app) as server:
+        rpc, port = asyncio.run_coroutine_threadsafe(begin(), server.loop).result(20)
+        try:
+            yield Both(service, f"127.0.0.1:{server.port}", f"127.0.0.1:{port}", server.loop)
+        finally:
+            asyncio.run_coroutine_threadsafe(rpc.stop(2), server.loop).result(20)
+            service.pool.close()
 
 
 def picture(size_hw: tuple[int, int] = (60, 80), seed: int = 0) -> np.ndarray:

@@ -92,16 +92,27 @@ class Program:
 
 
 @contextmanager
-def program(folder: Path, *arguments: str, environment: dict[str, str] | None = None) -> Iterator[Program]:
+def program(
+    folder: Path,
+    *arguments: str,
+    environment: dict[str, str] | None = None,
+    before: str = "",
+    open_files: int | None = None,
+) -> Iterator[Program]:
     """Start `icnet serve` on free ports, and kill it at the end if it still runs.
 
     Args:
         folder: where it runs and where its log is kept.
         arguments: more of the command line.
         environment: variables to set.
+        before: Python to run in the process first.
+        open_files: the limit of them.
     """
     log = folder / "serve.log"
-    command = [sys.executable, "-m", "icnet", "serve", "--port", "0", "--grpc-port", "0", *arguments]
+    code = f"{before}\nfrom icnet.cli import main\nmain()"
+    command = [sys.executable, "-c", code, "serve", "--port", "0", "--grpc-port", "0", *arguments]
+    if open_files is not None:
+        command = ["prlimit", f"--nofile={open_files}:{open_files}", *command]
     with log.open("w") as errors:
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=folder, env=os.environ | (environment or {})

@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-PACKAGES = ("icnet", "openvino", "starlette", "uvicorn", "grpcio", "protobuf", "tritonclient", "schemathesis")
+PACKAGES = ("icnet", "openvino", "starlette", "h11", "grpcio", "protobuf", "tritonclient", "schemathesis")
 
 
 _DETAILS, _WIDTH = 5, 110

@@ -44,7 +44,10 @@ def serve(
     tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Its private key (PEM).")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Requests worked on side by side.")] = _DEFAULT.workers,
     drain_seconds: Annotated[
-        float, typer.Option(min=1, callback=finite, help="When ending, wait at most so long for requests in flight.")
+        float,
+        typer.Option(
+            min=1, callback=finite, help="When ending, wait at most so long for requests in flight, and end 2 s later at most."
+        ),
     ] = _DEFAULT.drain_seconds,
     max_queue: Annotated[
         int, typer.Option(min=0, help="Requests that wait for a worker; others get 503 at once.")
@@ -76,7 +79,11 @@ def serve(
         float, typer.Option(min=1, callback=finite, help="A connection without a request is closed after that.")
     ] = _LIMITS.idle_seconds,
     max_connections: Annotated[
-        int, typer.Option(min=1, help="Open HTTP connections, and gRPC calls at one time; more get 503 / RESOURCE_EXHAUSTED.")
+        int,
+        typer.Option(
+            min=1,
+            help="Connections (fewer if few files may be open), and gRPC calls; more get 503 / RESOURCE_EXHAUSTED.",
+        ),
     ] = _LIMITS.connections,
 ) -> None:
     """Serve the model over HTTP and gRPC (Open Inference Protocol), pictures in and pictures out, and a page to try it.

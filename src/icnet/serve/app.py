@@ -11,8 +11,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from icnet import __version__
-from icnet.serve.errors import Refused, error_document
-from icnet.serve.http.gatekeeper import Gatekeeper, refusal
+from icnet.serve.errors import Refused
+from icnet.serve.http.gatekeeper import Gatekeeper
+from icnet.serve.http.refusal import error_response, refusal
 from icnet.serve.inference.routes import routes as inference_routes
 from icnet.serve.page.routes import routes as page_routes
 from icnet.serve.pictures.routes import routes as pictures_routes
@@ -62,4 +63,4 @@ async def _http_error(request: Request, error: Exception) -> Response:
         404: "there is nothing at this address: /openapi.json lists what there is",
         405: f"this address takes {headers.get('Allow', 'another method')} only",
     }
-    return JSONResponse(error_document(text.get(error.status_code, error.detail)), error.status_code, headers)
+    return error_response(text.get(error.status_code, error.detail), error.status_code, headers)

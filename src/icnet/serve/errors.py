@@ -89,10 +89,22 @@ class UnsupportedMedia(Refused):
     status, reason = 415, "unsupported_media"
 
 
+class HeadersTooLarge(Refused):
+    """The headers of a request are above a limit."""
+
+    status = 431
+
+
 class Overloaded(Refused):
     """There is no room for another request now."""
 
     status, code_name, reason, retry_after_s = 503, "RESOURCE_EXHAUSTED", "overloaded", 1
+
+
+class TooManyConnections(Overloaded):
+    """There is no room for another client now."""
+
+    reason = "connections"
 
 
 class Draining(Refused):

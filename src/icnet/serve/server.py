@@ -2,25 +2,25 @@
 
 import asyncio
 import contextlib
+import faulthandler
 import logging
+import os
 import signal
 import socket
 import ssl
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import grpc
-import uvicorn
 
 from icnet.base.errors import ModelError, UsageError
 from icnet.pictures.reading import start_decoders
 from icnet.runtime.engine import EngineOptions
 from icnet.serve.app import build_app
-from icnet.serve.http.connection import protocol
+from icnet.serve.http.listener import Listener
 from icnet.serve.inference.servicer import grpc_server
 from icnet.serve.logs import event
 from icnet.serve.metrics import Metrics
@@ -36,6 +36,12 @@ _GOODBYE_SECONDS = 0.5
 _BACKLOG = 128
 """Connections that the system holds until they are accepted."""
 
+_LAST_SECONDS = 2.0
+"""After the time for what is in flight: then the process ends, whatever its threads do."""
+
+_OTHER_FILES = 128
+"""Descriptors that are no clients': the log, models, gRPC, what libraries open."""
+
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -47,14 +53,6 @@ class Addresses:
     """URL."""
     grpc: str | None
     """`host:port`."""
-
-
-class _Http(uvicorn.Server):
-    """Uvicorn without its own handling of signals, which knows nothing of gRPC or of readiness."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 def serve(options: ServerOptions, *, started: Callable[[Addresses], None]) -> bool:
@@ -74,21 +72,39 @@ def serve(options: ServerOptions, *, started: Callable[[Addresses], None]) -> bo
 
     async def until_signal() -> bool:
         stop = asyncio.Event()
-        with _signals(stop) as reloads:
+        with _signals(stop, options.drain_seconds + _LAST_SECONDS) as reloads:
             return await run(options, started=started, stop=stop, reloads=reloads)
 
-    _raise_open_files()
+    options = _within(options, _open_files())
     return asyncio.run(until_signal())
 
 
-def _raise_open_files() -> None:
-    """Allow as many connections as the system does: some systems begin with 1,024 files for old programs' sake."""
-    if sys.platform != "win32":
-        import resource
+def _open_files() -> int | None:
+    """How many files may be open: as many as the system allows, since some begin with few for old programs' sake."""
+    if sys.platform == "win32":
+        return None
+    import resource
 
-        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-        with contextlib.suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return None if most == resource.RLIM_INFINITY else most
+
+
+def _within(options: ServerOptions, files: int | None) -> ServerOptions:
+    """With fewer connections if there are not files enough: as many again may be open to be told that there is no room."""
+    limits = options.limits
+    if files is None or limits.connections <= (most := max(1, (files - _OTHER_FILES) // 2)):
+        return options
+    event(
+        "fewer_connections",
+        logging.WARNING,
+        connections=most,
+        open_files=files,
+        advice="raise the limit of open files (ulimit -n)",
+    )
+    return replace(options, limits=replace(limits, connections=most))
 
 
 async def run(
@@ -97,57 +113,41 @@ async def run(
     """Serve until `stop` is set; the models are reloaded whenever `reloads` is. The rest is as `serve` has it."""
     with contextlib.closing(_listener(options.host, options.port)) as listener:
         service = _service(options)
-        http = _Http(_config(service, options))
+        tls = None if options.tls is None else _context(*options.tls)
+        http = Listener(build_app(service), service, tls)
         rpc, grpc_address = None, None
         if options.grpc_port is not None:
             rpc, grpc_address = await _start_grpc(service, options)
-        running = asyncio.create_task(http.serve(sockets=[listener]))
-        others: list[asyncio.Task[Any]] = [asyncio.create_task(stop.wait())]
-        if reloads is not None:
-            others.append(asyncio.create_task(_reload(service, reloads)))
-        while not http.started and not running.done():
-            await asyncio.sleep(0.01)
-        if running.done():  # uvicorn could not begin
-            if rpc is not None:
-                await rpc.stop(None)
-            raise UsageError(
-                f"cannot listen on {_joined(options.host, options.port)}: choose another --port"
-            ) from running.exception()
-        scheme = "http" if options.tls is None else "https"
+        http.listen(listener)
+        reloading = None if reloads is None else asyncio.create_task(_reload(service, reloads))
+        scheme = "http" if tls is None else "https"
         addresses = Addresses(f"{scheme}://{_joined(options.host, listener.getsockname()[1])}", grpc_address)
         versions = {served.name: served.version for served in service.models}
         event("started", http=addresses.http, grpc=grpc_address, models=versions)
-        if options.token and options.tls is None and not is_loopback(options.host):
+        if options.token and tls is None and not is_loopback(options.host):
             event("token_in_the_clear", logging.WARNING, advice="anybody on the way can read it: use --tls-cert and --tls-key")
         started(addresses)
-        await asyncio.wait([running, others[0]], return_when=asyncio.FIRST_COMPLETED)
-        complete = await _drain(service, http, running, rpc, options.drain_seconds)
-        for other in others:
-            other.cancel()
+        await stop.wait()
+        complete = await _drain(service, http, rpc, options.drain_seconds)
+        if reloading is not None:
+            reloading.cancel()
         return complete
 
 
-async def _drain(
-    service: Service, http: uvicorn.Server, running: asyncio.Task[None], rpc: grpc.aio.Server | None, seconds: float
-) -> bool:
+async def _drain(service: Service, http: Listener, rpc: grpc.aio.Server | None, seconds: float) -> bool:
     """Turn readiness off, answer what is in flight, and end; meanwhile health is told and new work refused over HTTP."""
+    end = time.monotonic() + seconds
     service.draining = True
     event("draining")
     await asyncio.sleep(_GOODBYE_SECONDS)
-    end = time.monotonic() + seconds
-    ends: list[asyncio.Future[None]] = [running]
-    if rpc is not None:
-        ends.append(asyncio.ensure_future(rpc.stop(seconds)))
-    if begun := set(http.server_state.tasks):  # what comes from now on is refused and need not be waited for
-        await asyncio.wait(begun, timeout=seconds)
-    http.should_exit = True
-    _, late = await asyncio.wait(ends, timeout=max(0, end - time.monotonic()) + _GOODBYE_SECONDS)
-    complete = not late and time.monotonic() < end  # gRPC cuts its calls itself
+    ending = None if rpc is None else asyncio.create_task(rpc.stop(end - time.monotonic()))
+    await http.answered(end - time.monotonic())  # what comes from now on is refused and need not be waited for
+    complete = await http.close(end - time.monotonic())
+    if ending is not None:
+        await ending
+    complete = complete and time.monotonic() < end  # gRPC cuts its calls itself
     if not complete:
         event("cut", logging.ERROR, seconds=seconds)
-    if late:
-        http.force_exit = True
-        await asyncio.wait(late, timeout=2)
     service.pool.close()
     event("ended", complete=complete)
     return complete
@@ -161,24 +161,6 @@ def _service(options: ServerOptions) -> Service:
     # With a token a page of another origin gains nothing by pointing its own name at this server.
     hosts = None if options.token else _LOOPBACK_NAMES | {name.strip("[]").lower() for name in (options.host, *options.hosts)}
     return Service(models, pool, options.limits, metrics, token=options.token, hosts=hosts)
-
-
-def _config(service: Service, options: ServerOptions) -> uvicorn.Config:
-    limits = options.limits
-    context = None if options.tls is None else _context(*options.tls)
-    return uvicorn.Config(
-        build_app(service),
-        http=protocol(service, context),
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        backlog=_BACKLOG,
-        timeout_keep_alive=round(limits.idle_seconds),
-        h11_max_incomplete_event_size=limits.header_bytes,
-    )
 
 
 async def _start_grpc(service: Service, options: ServerOptions) -> tuple[grpc.aio.Server, str]:
@@ -229,11 +211,16 @@ def _context(certificate: Path, key: Path) -> ssl.SSLContext:
 
 
 @contextlib.contextmanager
-def _signals(stop: asyncio.Event) -> Iterator[asyncio.Event]:
-    """Within the block SIGTERM and SIGINT set `stop`, a second one is taken as by any program; SIGHUP sets what is yielded."""
+def _signals(stop: asyncio.Event, last_seconds: float) -> Iterator[asyncio.Event]:
+    """Within the block SIGTERM and SIGINT set `stop`, a second one is taken as by any program; SIGHUP sets what is yielded.
+
+    So many seconds later the process ends, with code 1.
+    """
     loop, reloads = asyncio.get_running_loop(), asyncio.Event()
+    silent = open(os.devnull, "w")  # noqa: SIM115 - needed after the block
 
     def end(number: int, frame: object) -> None:
+        faulthandler.dump_traceback_later(last_seconds, exit=True, file=silent)  # it waits for no thread
         for other in ends:
             signal.signal(other, signal.SIG_DFL)
         loop.call_soon_threadsafe(stop.set)

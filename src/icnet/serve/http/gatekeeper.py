@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from icnet.serve.budget import Share
-from icnet.serve.errors import BadRequest, Draining, Forbidden, Overloaded, Refused, Unauthorized, error_document
+from icnet.serve.errors import BadRequest, Draining, Forbidden, Overloaded, Refused
+from icnet.serve.http.refusal import error_response, refusal
 from icnet.serve.logs import event, request_id
 from icnet.serve.security import check_token
 from icnet.serve.service import Service
@@ -49,9 +49,6 @@ _STANDING = [
 """Headers of every response."""
 _HTTPS_ONLY = (b"strict-transport-security", b"max-age=31536000")
 _NOT_KEPT = (b"cache-control", b"no-store")
-
-_CHALLENGES = ('Basic realm="icnet", charset="UTF-8"', 'Bearer realm="icnet"')
-"""Browsers ask for a password at the first."""
 
 _HOST = re.compile(r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]{2,45})\]|(?P<name>[A-Za-z0-9._~%!$&'()*+,;=-]{1,255}))(?::(?P<port>\d{0,5}))?")
 
@@ -97,7 +94,7 @@ class Gatekeeper:
             event("error", logging.ERROR, trace=error, request_id=state["request_id"])
             if visit.status is None:
                 text = f"an error inside the server; its log has the details under request {state['request_id']}"
-                await JSONResponse(error_document(text), 500)(scope, visit.receive, visit.send)
+                await error_response(text, 500)(scope, visit.receive, visit.send)
         finally:
             self._note(visit)
 
@@ -221,12 +218,3 @@ def _from_elsewhere(headers: Headers, host: re.Match[str] | None) -> bool:
     except (ValueError, KeyError):  # such as `null`, which sandboxed pages have
         return True
     return host is None or there != (_plain_name(host["ipv6"] or host["name"]), int(host["port"] or default))
-
-
-def refusal(error: Refused) -> JSONResponse:
-    """The response to a request that is refused."""
-    response = JSONResponse(error_document(str(error)), error.status, error.wait)
-    if isinstance(error, Unauthorized):
-        for challenge in _CHALLENGES:
-            response.headers.append("WWW-Authenticate", challenge)
-    return response
