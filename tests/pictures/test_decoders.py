@@ -34,7 +34,7 @@ def decoders():
 
 
 def decode(decoders: reading._Decoders, data: bytes, **options) -> np.ndarray:
-    return decoders.decode(data, **{"is_path": False, "max_pixels": 16_000_000} | options)
+    return decoders.decode(data, **{"is_path": False, "indices": False, "max_pixels": 16_000_000} | options)
 
 
 def processes(decoders: reading._Decoders) -> list[subprocess.Popen[bytes]]:

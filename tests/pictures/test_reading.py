@@ -16,7 +16,7 @@ from PIL import Image
 from icnet.base.errors import InputError
 from icnet.pictures import decoding
 from icnet.pictures.limits import MAX_PIXELS, TooCostly
-from icnet.pictures.reading import decode_image, read_image
+from icnet.pictures.reading import decode_image, read_image, read_indices
 
 GENERATOR = np.random.default_rng(0)
 SMOOTH = np.asarray(Image.fromarray(GENERATOR.integers(0, 256, (3, 4, 3), dtype=np.uint8)).resize((40, 30)))
@@ -131,6 +131,18 @@ def test_every_kind_of_pixels_becomes_rgb(tmp_path, name, mode, options):
         picture.putalpha(Image.fromarray(PICTURE[:, :, 0]))
     picture = picture.convert(mode)
     assert differs(read(tmp_path, encoded(picture, name, **options)), np.asarray(picture.convert("RGB"))) == 0
+
+
+def test_pixels_that_are_numbers_are_left_alone(tmp_path):
+    numbers = Image.fromarray(PICTURE[:, :, 0])
+    behind_palette = numbers.copy()
+    behind_palette.putpalette(GENERATOR.bytes(768))
+    for name, picture in {"grey": numbers, "palette": behind_palette}.items():
+        (tmp_path / name).write_bytes(encoded(picture, "PNG"))
+        assert np.array_equal(read_indices(tmp_path / name), PICTURE[:, :, 0]), name
+    (tmp_path / "x").write_bytes(encoded(Image.fromarray(PICTURE), "PNG"))
+    with pytest.raises(InputError, match=r"cannot read .*x: expected one 8-bit channel of class indices, not colours"):
+        read_indices(tmp_path / "x")
 
 
 @pytest.mark.parametrize(("name", "mode"), [("JPEG", "L"), ("JPEG", "RGB"), ("JPEG", "CMYK"), ("MPO", "RGB"), ("TIFF", "YCbCr")])

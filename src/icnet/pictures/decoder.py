@@ -19,11 +19,11 @@ from icnet.base.errors import InputError
 from icnet.pictures.decoding import EXPECTED, PLAINER, loaded, opened, reason, strips, use_pillow_strictly
 from icnet.pictures.limits import TooCostly, bytes_for, seconds_for
 
-REQUEST = struct.Struct("=?QQ")
-"""Whether a path follows and not a file's content, how many bytes follow, and the most pixels."""
+REQUEST = struct.Struct("=??QQ")
+"""Whether a path follows and not a file's content, whether class indices are wanted, how many bytes follow, and the most pixels."""
 
-REPLY = struct.Struct("=?II")
-"""Whether a picture follows, and its width and height; else 0 and the length of the JSON array that follows: the arguments of
+REPLY = struct.Struct("=BII")
+"""Channels, width and height of the picture that follows; or 0, 0 and the length of the JSON array that follows: the arguments of
 `InputError`, or of `TooCostly` if there are two."""
 
 _OUT, _PIPE_BYTES = 1, 1 << 18
@@ -75,12 +75,14 @@ def main() -> None:
     use_pillow_strictly()
     limits = _Limits()
     while header := requests.read(REQUEST.size):
-        is_path, length, max_pixels = REQUEST.unpack(header)
+        is_path, indices, length, max_pixels = REQUEST.unpack(header)
         content = requests.read(length)
         if len(content) < length:
             return
         try:
             image = _decoded(content, is_path, max_pixels, limits)
+            if indices and image.mode not in ("L", "P"):
+                raise InputError("expected one 8-bit channel of class indices, not colours")
         except InputError as error:
             _refuse(error)
         except MemoryError:
@@ -88,8 +90,8 @@ def main() -> None:
         except Exception as error:  # damaged files make Pillow raise nearly everything, from KeyError to struct.error
             _refuse(InputError(reason(error)))
         else:
-            _write(REPLY.pack(True, *image.size))
-            for strip in strips(image):
+            _write(REPLY.pack(1 if indices else 3, *image.size))
+            for strip in [image.tobytes()] if indices else strips(image):
                 _write(strip)
             del image
         limits.lift()
@@ -118,7 +120,7 @@ def _source(content: bytes, is_path: bool) -> BinaryIO:
 def _refuse(error: InputError) -> None:
     arguments = [error.fact, error.advice] if isinstance(error, TooCostly) else [str(error)]
     text = json.dumps(arguments).encode()
-    _write(REPLY.pack(False, 0, len(text)) + text)
+    _write(REPLY.pack(0, 0, len(text)) + text)
 
 
 def _write(data: bytes) -> None:

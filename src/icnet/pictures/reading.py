@@ -39,8 +39,24 @@ def read_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     Raises:
         InputError: it cannot be read, is too large, takes too much time or memory, or is damaged, cut off or no such picture.
     """
+    return _read(path, indices=False, max_pixels=max_pixels)
+
+
+def read_indices(path: Path) -> np.ndarray:
+    """Read a picture whose pixels are numbers and no colours, behind a palette or not, as `read_image` reads others.
+
+    Returns:
+        (H, W) uint8.
+
+    Raises:
+        InputError: as of `read_image`; or it has several channels, or another depth.
+    """
+    return _read(path, indices=True, max_pixels=MAX_PIXELS)[:, :, 0]
+
+
+def _read(path: Path, *, indices: bool, max_pixels: int) -> np.ndarray:
     try:
-        return _DECODERS.decode(os.fsencode(os.path.abspath(path)), is_path=True, max_pixels=max_pixels)
+        return _DECODERS.decode(os.fsencode(os.path.abspath(path)), is_path=True, indices=indices, max_pixels=max_pixels)
     except InputError as error:
         raise InputError(f"cannot read {path}: {error}") from error
 
@@ -59,7 +75,7 @@ def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
         TooCostly: it has too many pixels, or takes too much time or memory.
         InputError: it is empty, damaged, cut off or no such picture. Both have the bare reason for their text.
     """
-    return _DECODERS.decode(data, is_path=False, max_pixels=max_pixels)
+    return _DECODERS.decode(data, is_path=False, indices=False, max_pixels=max_pixels)
 
 
 def start_decoders(count: int) -> None:
@@ -79,12 +95,13 @@ class _Decoders:
         for _ in range(count):
             self._free.put(_Decoder())
 
-    def decode(self, content: bytes, *, is_path: bool, max_pixels: int) -> np.ndarray:
+    def decode(self, content: bytes, *, is_path: bool, indices: bool, max_pixels: int) -> np.ndarray:
+        request = REQUEST.pack(is_path, indices, len(content), max_pixels), content
         decoder = self._free.get()
         try:
             if decoder is None or decoder.ended:
                 decoder = _Decoder()
-            return decoder.decode(content, is_path=is_path, max_pixels=max_pixels)
+            return decoder.decode(request, _PATIENCE * seconds_for(max_pixels))
         finally:
             if decoder is not None and decoder.ended:
                 decoder = None
@@ -119,13 +136,13 @@ class _Decoder:
             raise InputError(f"no process can be started to decode it ({error.strerror or error}): try again") from error
         self._requests, self._replies = cast(FileIO, self._process.stdin), cast(FileIO, self._process.stdout)
 
-    def decode(self, content: bytes, *, is_path: bool, max_pixels: int) -> np.ndarray:
-        """(H, W, 3) uint8 BGR; after an error that is no answer the process is dead."""
-        watch = threading.Timer(_PATIENCE * seconds_for(max_pixels), self._process.kill)
+    def decode(self, request: tuple[bytes, bytes], seconds: float) -> np.ndarray:
+        """(H, W, channels) uint8; after an error that is no answer the process is dead."""
+        watch = threading.Timer(seconds, self._process.kill)
         watch.daemon = True
         watch.start()
         try:
-            return self._answer(REQUEST.pack(is_path, len(content), max_pixels), content)
+            return self._answer(request)
         except (EOFError, OSError) as error:
             self.end()
             raise _cause(self._process.returncode) from error
@@ -137,16 +154,16 @@ class _Decoder:
         finally:
             watch.cancel()
 
-    def _answer(self, *request: bytes) -> np.ndarray:
+    def _answer(self, request: tuple[bytes, bytes]) -> np.ndarray:
         for part in request:
             rest = memoryview(part)
             while rest:
                 rest = rest[self._requests.write(rest) :]
         head = bytearray(REPLY.size)
         self._fill(memoryview(head))
-        is_picture, width, height = REPLY.unpack(head)
-        if is_picture:
-            image = np.empty((height, width, 3), np.uint8)
+        channels, width, height = REPLY.unpack(head)
+        if channels:
+            image = np.empty((height, width, channels), np.uint8)
             self._fill(image.data.cast("B"))
             return image
         text = bytearray(height)
