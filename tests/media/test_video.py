@@ -103,6 +103,25 @@ def test_bad_videos_are_one_line(tmp_path, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_clip_that_gives_no_frame_is_given_up(tmp_path):
+    write_clip(tmp_path / "good.mkv", range(30), sound="flac")
+    with av.open(str(tmp_path / "good.mkv")) as source, av.open(str(tmp_path / "v.mkv"), "w") as target:
+        tracks = {stream.index: target.add_stream_from_template(stream) for stream in source.streams}
+        for packet in source.demux():
+            if packet.dts is not None:
+                junk = av.Packet(bytes(packet) if packet.stream.type == "audio" else bytes(packet.size))
+                junk.pts, junk.dts, junk.time_base = packet.pts, packet.dts, packet.time_base
+                junk.stream = tracks[packet.stream.index]
+                target.mux(junk)
+    for seconds, why in ((10, "it is damaged"), (0, "it gave no frame for 0 s")):
+        with Video(str(tmp_path / "v.mkv")) as video:
+            video._stall_s = seconds
+            with pytest.raises(InputError, match=why):
+                list(video)
+    with pytest.raises(InputError, match="nothing came for 1e-09 s"):  # while FFmpeg opens it
+        Video(str(tmp_path / "good.mkv"), stall_seconds=1e-9)
+
+
 def test_sound_without_pictures_is_no_video(tmp_path):
     write_clip(tmp_path / "v.mkv", range(10), sound="flac")
     with av.open(str(tmp_path / "v.mkv")) as source, av.open(str(tmp_path / "s.mka"), "w", format="matroska") as target:

@@ -85,6 +85,9 @@ def segment(
         float | None,
         typer.Option(min=0.1, max=1e8, callback=finite, help="Stop a camera after this time; otherwise Ctrl-C stops it."),
     ] = None,
+    stall_seconds: Annotated[
+        float, typer.Option(min=0.1, callback=finite, help="Give a video up that yields no frame for so long.")
+    ] = 10,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where an earlier run with these options ended; what is done stays.")
     ] = False,
@@ -130,6 +133,7 @@ def segment(
         tile=tile,
         smooth=smooth,
         seconds=seconds,
+        stall_seconds=stall_seconds,
         notify=complain,
     )
     regions = None if zones is None else read_zones(zones)

@@ -24,7 +24,7 @@ from icnet.media.outputs import Ids, clip_outputs, write_picture
 from icnet.media.sound import Sound
 from icnet.media.stats import Tally
 from icnet.media.table import Table
-from icnet.media.video import Video
+from icnet.media.video import STALL_SECONDS, Video
 from icnet.pictures.limits import MAX_PIXELS
 from icnet.pictures.reading import read_image
 from icnet.results.forms import FormName, draw
@@ -57,6 +57,8 @@ class ProcessOptions:
     """Steady a clip's classes over time."""
     seconds: float | None = None
     """Ends the recording of a camera or live stream."""
+    stall_seconds: float = STALL_SECONDS
+    """A video that gives no frame for so long is given up."""
     notify: Callable[[str], None] = print
     """Takes lines about what happens to a camera or live stream."""
 
@@ -204,7 +206,13 @@ def _open(job: Job, options: ProcessOptions, stop: threading.Event) -> Clip:
         if not live.finite:
             return live
         live.__exit__()  # a file that lies on a server is read like one that lies here
-    return Video(source.name, title=source.shown, allow_url=options.allow_url, max_pixels=options.max_pixels)
+    return Video(
+        source.name,
+        title=source.shown,
+        allow_url=options.allow_url,
+        max_pixels=options.max_pixels,
+        stall_seconds=options.stall_seconds,
+    )
 
 
 def _sound(job: Job, options: ProcessOptions) -> Sound:

@@ -1,10 +1,12 @@
 """Video files, read through FFmpeg as far as they can be read."""
 
 import os
+import time
 from collections.abc import Iterator
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -25,6 +27,8 @@ _OTHERS = frozenset(
 """Formats of FFmpeg that are no video of their own, beside the pictures whose names end in `_pipe`: what makes it open other
 files or addresses, and what holds no moving pictures."""
 
+STALL_SECONDS = 10.0
+"""A video that gives no frame for so long is given up."""
 
 _RATES = (Fraction(1, 100), Fraction(1000))
 """Frames per second that are believed."""
@@ -36,13 +40,16 @@ def _self_contained() -> str:
     return ",".join(sorted(names))
 
 
-def open_container(name: str, *, title: str | None = None, allow_url: bool = False) -> InputContainer:
+def open_container(
+    name: str, *, title: str | None = None, allow_url: bool = False, stall_seconds: float = STALL_SECONDS
+) -> InputContainer:
     """Open a video file for FFmpeg.
 
     Args:
         name: path of a file; with `allow_url` also a network address.
         title: what messages call it, if not by its name, which may hold a password.
         allow_url: also open playlists, which make FFmpeg open whatever they name.
+        stall_seconds: FFmpeg's time to open it, and to read a packet.
 
     Raises:
         InputError: it cannot be read, or is a playlist.
@@ -59,9 +66,11 @@ def open_container(name: str, *, title: str | None = None, allow_url: bool = Fal
                 raise InputError(f"cannot read {title}: it is no file; {READABLE}")
             if sniff(Path(name)) == "playlist":
                 raise InputError(f"{title} is a playlist, which names other files or addresses: allow it with --allow-url")
-        return av.open(address, options=options, metadata_errors="replace", timeout=10.0 if remote else None)
+        return av.open(address, options=options, metadata_errors="replace", timeout=stall_seconds)
     except (av.error.FFmpegError, OSError) as error:
         reason = getattr(error, "strerror", None) or "FFmpeg does not know it"
+        if isinstance(error, av.error.ExitError):
+            reason = f"nothing came for {stall_seconds:g} s"
         if isinstance(error, av.error.InvalidDataError):
             reason = "it is damaged, cut off or no video"
         raise InputError(f"cannot read {title}: {reason}; {READABLE}") from None  # the error itself holds the address
@@ -80,7 +89,15 @@ def _start(stream: Stream) -> Fraction | None:
 class Video(Clip):
     """A video file."""
 
-    def __init__(self, name: str, *, title: str | None = None, allow_url: bool = False, max_pixels: int = MAX_PIXELS) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        title: str | None = None,
+        allow_url: bool = False,
+        max_pixels: int = MAX_PIXELS,
+        stall_seconds: float = STALL_SECONDS,
+    ) -> None:
         """Open the file.
 
         Args:
@@ -88,6 +105,7 @@ class Video(Clip):
             title: what messages call it, if not by its name.
             allow_url: also open playlists.
             max_pixels: of a frame; larger ones are refused before they take memory.
+            stall_seconds: what comes after so long without a frame is out of reach.
 
         Raises:
             InputError: it cannot be read, holds no video, or larger frames.
@@ -95,7 +113,8 @@ class Video(Clip):
         self._title = title or name
         self._broke: str | None = None
         self._given, self._end_s = 0, 0.0
-        self._container = open_container(name, title=title, allow_url=allow_url)
+        self._stall_s = stall_seconds
+        self._container = open_container(name, title=title, allow_url=allow_url, stall_seconds=stall_seconds)
         try:
             stream = self._container.streams.best("video")
             if not isinstance(stream, av.VideoStream) or stream.codec_context is None:  # None: an unknown codec
@@ -158,7 +177,8 @@ class Video(Clip):
 
     def _decoded(self) -> Iterator[av.VideoFrame]:
         """Every frame; what cannot be decoded is counted and left out."""
-        packets = self._container.demux(self._stream)
+        packets = self._container.demux()  # of all kinds, so that sound without pictures does not keep us here
+        last_s = time.monotonic()
         while True:
             try:
                 packet = next(packets, None)
@@ -166,11 +186,20 @@ class Video(Clip):
                 self.damaged += 1
                 self._broke = error.strerror or "FFmpeg cannot read on"
                 packet = None
-            try:
-                yield from self._stream.codec_context.decode(packet)
-            except av.error.EOFError:  # flushed already, by the packet that ends `demux`
-                pass
-            except (av.error.FFmpegError, ValueError):
-                self.damaged += 1
+            for frame in self._frames(packet) if packet is None or packet.stream is self._stream else []:
+                yield frame
+                last_s = time.monotonic()  # the time that the consumer takes is no stall
             if packet is None:
                 return
+            if time.monotonic() - last_s > self._stall_s:
+                self._broke = f"it gave no frame for {self._stall_s:g} s"
+                return
+
+    def _frames(self, packet: "av.Packet[Any] | None") -> list[av.VideoFrame]:
+        try:
+            return self._stream.codec_context.decode(packet)
+        except av.error.EOFError:  # flushed already, by the packet that ends `demux`
+            return []
+        except (av.error.FFmpegError, ValueError):
+            self.damaged += 1
+            return []

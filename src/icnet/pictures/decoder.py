@@ -20,7 +20,7 @@ from icnet.pictures.decoding import EXPECTED, PLAINER, loaded, opened, reason, s
 from icnet.pictures.limits import TooCostly, bytes_for, seconds_for
 
 REQUEST = struct.Struct("=??QQ")
-"""Whether a path follows and not a file's content, whether class indices are wanted, how many bytes follow, and the most pixels."""
+"""Whether a path follows and not a file's content, whether indices are wanted, how many bytes follow, and the most pixels."""
 
 REPLY = struct.Struct("=BII")
 """Channels, width and height of the picture that follows; or 0, 0 and the length of the JSON array that follows: the arguments of
