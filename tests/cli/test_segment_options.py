@@ -1,7 +1,10 @@
 """What `icnet segment` writes when it is told so."""
 
 import csv
+import functools
+import http.server
 import json
+import threading
 from pathlib import Path
 
 import av
@@ -239,3 +242,31 @@ def test_a_limit_of_pixels_can_be_raised(capsys):
     clip()
     run("v.mp4", "--max-megapixels", "0.003", code=2)
     assert "raise --max-megapixels" in capsys.readouterr().err
+
+
+def test_a_picture_at_an_address_becomes_what_one_in_a_file_does(folder):
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        urls = [f"http://127.0.0.1:{server.server_port}/a.png?number={number}" for number in (1, 2)]
+        run(*urls, "a.png", "--allow-url", "--write", "classes,coco", "--contact-sheet", "--stats", "t.csv")
+        server.shutdown()
+    assert np.array_equal(read("out/127.0.0.1-a.png"), Segmenter(MODEL)(picture(0)).classes)
+    assert {"a.png", "127.0.0.1-a.png", "127.0.0.1-a-2.png", "127.0.0.1-a-2.coco.json", "contact-sheet.jpg"} <= set(names())
+    rows = csv.reader(Path("t.csv").read_text().splitlines())
+    assert [row[0] for row in rows][1:] == [url[:-1] + "***" for url in urls] + ["a.png"]
+    images = json.loads(Path("out/annotations.coco.json").read_text())["images"]
+    assert [image["file_name"] for image in images] == ["127.0.0.1-a", "127.0.0.1-a-2", "a.png"]
+
+
+def test_what_is_not_read_is_counted_and_named(capsys):
+    write_png(Path("in/a.png"), picture(0))
+    for name in ("in/1.HEIF", "in/2.heif", "in/read me", *(f"in/{number}.txt" for number in range(9))):
+        Path(name).write_bytes(b"")
+    run("in", "--classes-only")
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "not read, because no pictures or videos of known kinds: 9 .txt, 2 .heif, 1 without suffix "
+        "(in/0.txt, in/1.HEIF, in/1.txt, in/2.heif, in/2.txt and 7 more)"
+    )
+    run("in", "--classes-only", "--json")
+    assert len(json.loads(capsys.readouterr().out)["unread"]) == 12

@@ -1,3 +1,4 @@
+import glob
 from pathlib import Path
 
 import cv2
@@ -213,6 +214,41 @@ def test_what_leads_nowhere_is_refused(folder, given, line):
     (folder / "empty").mkdir()
     with pytest.raises(UsageError, match=line):
         expand(["drive", given])
+
+
+@pytest.mark.parametrize("given", ["tree", "tree/**", "tree/*", "tree/**/*.png", "**/x.png"])
+def test_linked_folders_are_followed_once(tmp_path, monkeypatch, given):
+    monkeypatch.chdir(tmp_path)
+    for name in ("tree/deep/x.png", "elsewhere/more/x.png"):
+        Path(name).parent.mkdir(parents=True)
+        Path(name).write_bytes(b"")
+    Path("tree/deep/around").symlink_to("../..")  # of the tree and of what lies beside it
+    Path("tree/a-link").symlink_to("deep")
+    Path("tree/deep/again").symlink_to(".")
+    Path("tree/outside").symlink_to("../elsewhere")
+    names = [name for name, _ in found(given)]
+    assert "tree/deep/x.png" in names, "what is really there keeps its name"
+    assert len(names) == len({Path(name).resolve() for name in names}) == 2, names
+
+
+def test_links_in_a_circle_would_be_found_forty_times(tmp_path):
+    """So the test above has something to see."""
+    (tmp_path / "x.png").write_bytes(b"")
+    (tmp_path / "again").symlink_to(".")
+    assert len(glob.glob(str(tmp_path / "**/*.png"), recursive=True)) > 20
+
+
+def test_what_a_search_finds_and_does_not_read_is_passed_over(folder):
+    (folder / "drive/deep/out").mkdir()
+    for name in ("drive/photo.HEIF", "drive/deep/out/report.jsonl", "drive/gone"):
+        (folder / name).write_bytes(b"")
+    (folder / "drive/gone").unlink()
+    (folder / "drive/gone").symlink_to("nowhere")
+    told: list[str] = []
+    assert len(found("drive", "drive/notes.txt", skip=Path("drive/deep/out"), pass_over=told.append)) == 4
+    assert sorted(told) == ["drive/gone", "drive/photo.HEIF"]
+    found("drive/*", pass_over=told.append)
+    assert sorted(told[2:]) == ["drive/deep/out/report.jsonl", "drive/gone", "drive/notes.txt", "drive/photo.HEIF"]
 
 
 def test_nothing_given():

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import threading
+from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from icnet.results.forms import FormName
     from icnet.results.style import Style
     from icnet.runtime.segmenter import Segmenter
+
+_NAMED = 5
+"""Files that are not read and are named."""
 
 _WRITTEN = "classes, palette, colour, overlay, confidence, geojson, coco, rle"
 
@@ -110,6 +114,7 @@ def segment(
     from icnet.base.errors import UsageError
     from icnet.media.jobs import plan
     from icnet.media.process import ProcessOptions
+    from icnet.media.remote import told_apart
     from icnet.media.report import earlier_entries, written
     from icnet.media.run import BatchOptions
     from icnet.media.sources import expand
@@ -137,7 +142,8 @@ def segment(
         notify=complain,
     )
     regions = None if zones is None else read_zones(zones)
-    sources = expand(inputs, skip=output, written=written(output), allow_url=allow_url)
+    unread: list[str] = []
+    sources = told_apart(expand(inputs, skip=output, written=written(output), allow_url=allow_url, pass_over=unread.append))
     earlier = {path for entry in earlier_entries(output) for path in entry.get("outputs", [])} if resume else set()
     jobs = plan(sources, output, forms=forms, replaced=earlier)
     _check(jobs, options, contact_sheet=contact_sheet)
@@ -157,7 +163,7 @@ def segment(
         zones=regions,
         contact_sheet=contact_sheet,
     )
-    _finish(_run(segmenter, jobs, options, batch), segmenter.engine.name, output, as_json=as_json)
+    _finish(_run(segmenter, jobs, options, batch), segmenter.engine.name, output, unread, as_json=as_json)
 
 
 @dataclass(frozen=True)
@@ -252,16 +258,27 @@ def _bar(bars: Progress, job: Job) -> Advance:
     return lambda tally, length: bars.update(task, completed=tally.frames, total=length)
 
 
-def _finish(outcome: _Outcome, name: str, output: Path, *, as_json: bool) -> None:
+def _unread(names: list[str]) -> str:
+    """How many files were not read, of which kinds, and some of their names."""
+    kinds = Counter(os.path.splitext(name)[1].lower() or "without suffix" for name in names)
+    counts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"not read, because no pictures or videos of known kinds: {counts} ({', '.join(names[:_NAMED])}{more})"
+
+
+def _finish(outcome: _Outcome, name: str, output: Path, unread: list[str], *, as_json: bool) -> None:
     """Tell what was done and leave with the right code."""
     entries = outcome.entries
     good = sum("error" not in entry for entry in entries)
     cut = outcome.signal is not None and (outcome.undone > 0 or any(entry.get("interrupted") for entry in entries))
     if as_json:
-        emit({"model": name, "output": str(output), "inputs": entries} | ({"interrupted": True} if cut else {}))
+        more = ({"unread": unread} if unread else {}) | ({"interrupted": True} if cut else {})
+        emit({"model": name, "output": str(output), "inputs": entries} | more)
     else:
         where = f"results in {output}" if good else "no results"
         say(f"{good} of {len(entries) + outcome.undone} inputs segmented with {name}, {where}")
+        if unread:
+            say(_unread(unread))
         for entry in entries:
             if entry.get("interrupted"):
                 say(f"{entry['input']}: interrupted after {entry['frames']} frames; --resume begins it again")

@@ -42,10 +42,14 @@ def sniff(path: Path | str) -> Literal["picture", "playlist"] | None:
             head = file.read(HEAD_BYTES)
     except OSError:
         return None
-    still = head[4:8] == b"ftyp" and head[8:12] in _STILL_BRANDS
-    if still or picture_format(head):
+    if is_picture(head):
         return "picture"
     return "playlist" if is_playlist(head) else None
+
+
+def is_picture(head: bytes) -> bool:
+    """Whether a file that begins with `head`, of which 30 bytes are enough, is a picture, readable or not."""
+    return picture_format(head) is not None or (head[4:8] == b"ftyp" and head[8:12] in _STILL_BRANDS)
 
 
 def is_playlist(head: bytes) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 from urllib.parse import urlsplit
 
 from icnet.base.errors import UsageError
-from icnet.media.sources import Source
+from icnet.media.sources import IMAGE_SUFFIXES, Source
 from icnet.results.forms import FORMS, RUN_STEM, FormName
 
 _USUAL: tuple[FormName, ...] = ("classes", "overlay")
@@ -27,8 +27,9 @@ class Job:
 
     def frame_name(self, index: int) -> str:
         """A picture's path below the input, or what a frame of a video would be called."""
-        of_picture = self.source.kind == "image"
-        return (self.stem.with_name(Path(self.source.name).name) if of_picture else self.stem / f"{index:06}.png").as_posix()
+        if self.source.kind != "image":
+            return (self.stem / f"{index:06}.png").as_posix()
+        return (self.stem if self.source.remote else self.stem.with_name(Path(self.source.name).name)).as_posix()
 
     @property
     def outputs(self) -> list[Path]:
@@ -70,7 +71,7 @@ def plan(sources: list[Source], output: Path, *, forms: Sequence[FormName] = (),
     if output.exists() and not output.is_dir():
         raise UsageError(f"{output} is a file, expected a folder for the results: choose another -o")
     jobs = _named(sources, output, forms)
-    inputs = {os.path.realpath(source.name): source.name for source in sources if not source.is_live}
+    inputs = {os.path.realpath(source.name): source.name for source in sources if source.is_file}
     for path in (path for job in jobs for path in job.claims):
         if (name := inputs.get(os.path.realpath(path))) is not None:
             raise UsageError(f"{path} would overwrite the input {name}: choose another folder with -o")
@@ -100,7 +101,8 @@ def _named(sources: list[Source], output: Path, forms: Sequence[FormName]) -> li
         jobs: list[Job] = []
         for source in sources:
             stem = _stem(source, root or source.root, output, source in suffixed)
-            jobs.append(_job(source, _unused(stem, jobs) if source.is_live else stem, output, forms))
+            stem = stem if source.is_file else _unused(stem, jobs, source)
+            jobs.append(_job(source, stem, output, forms))
         clashes = list(_clashes(jobs))
         if not clashes:
             return jobs
@@ -124,8 +126,9 @@ def _stem(source: Source, root: Path, output: Path, suffixed: bool) -> Path:
     """Path of the outputs without their suffix; that of the source stays if `suffixed`."""
     if source.kind == "camera":
         return output / f"camera{source.name}"
-    if source.kind == "stream":
-        return output / _stream_stem(source.shown)
+    if source.remote:
+        stem = _stream_stem(source.shown)
+        return output / (os.path.splitext(stem)[0] if stem.lower().endswith(tuple(IMAGE_SUFFIXES)) and source.fetched else stem)
     relative = Path(os.path.relpath(os.path.abspath(source.name), os.path.abspath(root)))
     return output / (relative if suffixed else relative.with_name(relative.stem))
 
@@ -136,18 +139,22 @@ def _stream_stem(address: str) -> str:
     return re.sub(r"[^A-Za-z0-9.-]+", "-", f"{parts.hostname or 'stream'}{parts.path}").strip("-.")[:80]
 
 
-def _unused(stem: Path, jobs: Sequence[Job]) -> Path:
+def _unused(stem: Path, jobs: Sequence[Job], source: Source) -> Path:
     """`stem`, or `stem-2` and so on: a recording cannot be repeated, so an older one is kept, finished or not."""
     taken = {path for job in jobs for path in job.outputs}
     candidate, number = stem, 1
-    while any(path in taken or path.exists() or partial_name(path).exists() for path in _every_name(candidate)):
+    while any(path in taken or (source.is_live and _is_there(path)) for path in _every_name(candidate)):
         number += 1
         candidate = stem.with_name(f"{stem.name}-{number}")
     return candidate
 
 
 def _every_name(stem: Path) -> list[Path]:
-    return [_suffixed(stem, form.of_clip) for form in FORMS.values()]
+    return [_suffixed(stem, ending) for form in FORMS.values() for ending in (form.of_clip, form.of_picture)]
+
+
+def _is_there(path: Path) -> bool:
+    return path.exists() or partial_name(path).exists()
 
 
 def _suffixed(stem: Path, ending: str) -> Path:
@@ -162,7 +169,7 @@ def _job(source: Source, stem: Path, output: Path, forms: Sequence[FormName]) ->
 
 
 def _common_root(sources: list[Source]) -> Path:
-    roots = [os.path.abspath(source.root) for source in sources if not source.is_live]
+    roots = [os.path.abspath(source.root) for source in sources if source.is_file]
     try:
         return Path(os.path.commonpath(roots))
     except ValueError as error:

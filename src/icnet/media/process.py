@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Generator, Iterable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -21,6 +20,7 @@ from icnet.media.connections import camera, stream
 from icnet.media.jobs import Job
 from icnet.media.live import Live
 from icnet.media.outputs import Ids, clip_outputs, write_picture
+from icnet.media.remote import read_picture
 from icnet.media.sound import Sound
 from icnet.media.stats import Tally
 from icnet.media.table import Table
@@ -74,7 +74,7 @@ class _Picture:
     @staticmethod
     def read(job: Job, max_pixels: int) -> "_Picture":
         try:
-            return _Picture(job, read_image(Path(job.source.name), max_pixels=max_pixels))
+            return _Picture(job, read_picture(job.source, max_pixels=max_pixels))
         except InputError as error:
             return _Picture(job, None, error)
 
@@ -119,7 +119,7 @@ def process_images(
                 yield picture.job, error
                 continue
             if table is not None:
-                table.add(picture.job.source.name, 0, None, segmentation)
+                table.add(picture.job.source.shown, 0, None, segmentation)
             end = time.perf_counter()
             tally = Tally()
             tally.add(segmentation, end - start)

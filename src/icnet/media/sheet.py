@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from icnet.base.errors import InputError
 from icnet.base.files import replacing
 from icnet.media.jobs import Job
+from icnet.media.remote import read_picture
 from icnet.pictures.reading import read_image
 from icnet.results.style import Style
 from icnet.runtime.segmenter import Segmentation
@@ -63,7 +64,7 @@ def _page(jobs: Sequence[Job], style: Style, max_pixels: int) -> Image.Image:
         if small is not None:
             across, down = (_CELL_WH[0] - small.width) // 2, (_CELL_WH[1] - small.height) // 2
             page.paste(small, (left + across, top + down))
-        pen.text((left, top + _CELL_WH[1] + 2), _shortened(job.source.name, font), _INK, font)
+        pen.text((left, top + _CELL_WH[1] + 2), _shortened(job.source.shown, font), _INK, font)
     return page
 
 
@@ -73,7 +74,7 @@ def _small(job: Job, style: Style, max_pixels: int) -> Image.Image | None:
         if "overlay" in job.paths:
             picture = _fitted(read_image(job.paths["overlay"], max_pixels=max_pixels))
         else:
-            frame = _fitted(read_image(Path(job.source.name), max_pixels=max_pixels))
+            frame = _fitted(read_picture(job.source, max_pixels=max_pixels))
             classes = cv2.imdecode(np.fromfile(job.paths["classes"], np.uint8), cv2.IMREAD_GRAYSCALE)
             if classes is None:
                 return None

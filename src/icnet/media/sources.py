@@ -3,14 +3,15 @@
 import glob
 import os
 import re
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
 from icnet.base.errors import UsageError
 from icnet.media.content import sniff
+from icnet.media.folders import matching, place, walk
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib", ".tif", ".tiff"})
 VIDEO_SUFFIXES = frozenset(
@@ -57,33 +58,51 @@ class Source:
     """One picture, video, camera or network stream."""
 
     name: str
-    """Path as the user would write it, the camera's number, or the stream's address with all that is secret in it."""
+    """Path as the user would write it, the camera's number, or an address with all that is secret in it."""
     kind: Kind
     root: Path = Path()
     """Folder below which the outputs keep the folder structure of `name`."""
+    fetched: bool = False
+    """It is a picture at an address."""
 
     @property
     def shown(self) -> str:
         """`name` as outputs and messages may show it: what may be secret in an address is ***."""
-        return _VALUE.sub(r"\1***", _PASSWORD.sub(r"\1:***@", self.name)) if self.kind == "stream" else self.name
+        return _VALUE.sub(r"\1***", _PASSWORD.sub(r"\1:***@", self.name)) if self.remote else self.name
+
+    @property
+    def remote(self) -> bool:
+        """Whether `name` is an address."""
+        return self.kind == "stream" or self.fetched
 
     @property
     def is_live(self) -> bool:
         """Whether it goes on for ever, as far as can be told before it is opened."""
         return self.kind in ("camera", "stream")
 
+    @property
+    def is_file(self) -> bool:
+        """Whether `name` is a path."""
+        return self.kind != "camera" and not self.remote
+
 
 def expand(
-    inputs: list[str], *, skip: Path | None = None, written: Collection[str] = (), allow_url: bool = False
+    inputs: list[str],
+    *,
+    skip: Path | None = None,
+    written: Collection[str] = (),
+    allow_url: bool = False,
+    pass_over: Callable[[str], None] = lambda name: None,
 ) -> list[Source]:
     """Find every source behind the user's arguments.
 
     Args:
-        inputs: paths of files and folders (searched recursively), patterns with `*`, `?`, `[...]` and `**`, camera numbers,
-            addresses (rtsp, rtsps, http, https). What exists is a path first: beside a folder `1`, camera 1 is `01`.
+        inputs: paths of files and folders (searched recursively, links too), patterns with `*`, `?`, `[...]` and `**`, camera
+            numbers, addresses (rtsp, rtsps, http, https). What exists is a path first: beside a folder `1`, camera 1 is `01`.
         skip: a folder of results that is not searched when it lies inside an input folder or the folder of a pattern.
         written: real paths of results of earlier runs, which no search finds either.
         allow_url: take addresses, and named files that are playlists, which name other files or addresses.
+        pass_over: takes the name of each file of a folder or pattern that is no source, and of folders that cannot be read.
 
     Returns:
         The sources in the order of `inputs`, each file and stream once; files of a folder or pattern are sorted by name.
@@ -94,27 +113,31 @@ def expand(
     if not inputs:
         raise UsageError("no input: give an image, a folder, a pattern, a video, a camera number or an address")
     found: dict[str, Source] = {}
+    others: dict[str, str] = {}
     for given in inputs:
         try:
-            sources = _find(given, skip, allow_url)
+            sources = _find(given, skip, allow_url, lambda name: others.setdefault(place(name), name))
         except OSError as error:
             raise UsageError(f"cannot look for {given}: {error.strerror or error}; give a name that can be read") from error
         fresh = [source for source in sources if source.name == given or os.path.realpath(source.name) not in written]
         for source in fresh or _nothing(f"nothing but earlier results in {given}"):
             found.setdefault(_identity(source), source)
+    for name in others.values():
+        if os.path.abspath(name) not in found and os.path.realpath(name) not in written:
+            pass_over(name)
     return list(found.values())
 
 
 def _identity(source: Source) -> str:
-    return f"{source.kind} {source.name}" if source.is_live else os.path.abspath(source.name)
+    return os.path.abspath(source.name) if source.is_file else f"{source.kind} {source.name}"
 
 
-def _find(given: str, skip: Path | None, allow_url: bool) -> list[Source]:
+def _find(given: str, skip: Path | None, allow_url: bool, pass_over: Callable[[str], object]) -> list[Source]:
     if (address := _ADDRESS.fullmatch(given)) and not os.path.exists(given):  # unlike that of Path it takes names of any length
         return [_stream(address[1].lower(), address[2], allow_url)]
     path = Path(given)
     if given and path.is_dir():  # Path("") would be the current folder
-        return _in_folder(path, _inside(path, skip)) or _nothing(f"no picture or video in the folder {given}")
+        return _in_folder(path, _inside(path, skip), pass_over) or _nothing(f"no picture or video in the folder {given}")
     if given and path.exists():
         if not allow_url and sniff(path) == "playlist":
             raise UsageError(f"{given} is a playlist, which names other files or addresses: allow it with --allow-url")
@@ -122,7 +145,7 @@ def _find(given: str, skip: Path | None, allow_url: bool) -> list[Source]:
     if given.isdecimal():
         return [_camera(given)]
     if glob.has_magic(given):
-        return _matching(given, skip) or _nothing(f"no picture or video matches {given}")
+        return _matching(given, skip, pass_over) or _nothing(f"no picture or video matches {given}")
     raise UsageError(f"no such file or folder: {given or 'an empty name'}; {READABLE}")
 
 
@@ -167,31 +190,29 @@ def _inside(folder: Path, skip: Path | None) -> Path | None:
     return real if real is not None and Path(os.path.realpath(folder)) in real.parents else None
 
 
-def _is_result(path: Path, results: Path | None) -> bool:
-    return results is not None and results in Path(os.path.realpath(path)).parents
-
-
-def _in_folder(folder: Path, results: Path | None) -> list[Source]:
+def _in_folder(folder: Path, results: Path | None, pass_over: Callable[[str], object]) -> list[Source]:
     """Pictures and videos below `folder`, without hidden files and what lies in `results`, from an earlier run."""
-    sources = []
-    for path in sorted(folder.rglob("*")):
-        if not _is_wanted(path) or not path.is_file() or any(part.startswith(".") for part in path.relative_to(folder).parts):
-            continue
-        if not _is_result(path, results):
-            sources.append(Source(str(path), _kind(path), folder))
-    return sources
+    files = [Path(name, file) for name, files in walk(str(folder), pass_over) for file in files]
+    return [source for path in sorted(files) for source in _taken(path, results, pass_over, folder)]
 
 
-def _matching(pattern: str, skip: Path | None) -> list[Source]:
+def _taken(path: Path, results: Path | None, pass_over: Callable[[str], object], root: Path = Path()) -> list[Source]:
+    """A file that a search came upon, as a source if it is one."""
+    if results is not None and results in Path(os.path.realpath(path)).parents:
+        return []
+    if _is_wanted(path) and path.is_file():
+        return [Source(str(path), _kind(path), root)]
+    pass_over(str(path))
+    return []
+
+
+def _matching(pattern: str, skip: Path | None, pass_over: Callable[[str], object]) -> list[Source]:
     parts = Path(pattern).parts
     fixed = next(index for index, part in enumerate(parts) if glob.has_magic(part))
     root = Path(*parts[:fixed])
     results = _inside(root, skip)
-    sources = []
-    for match in sorted(glob.glob(pattern, recursive=True)):
-        path = Path(match)
-        if path.is_dir():  # "drives/*" means what is in those folders; "**" lists the files of a folder a second time
-            sources += [Source(source.name, source.kind, root) for source in _in_folder(path, results)]
-        elif _is_wanted(path) and path.is_file() and not _is_result(path, results):
-            sources.append(Source(match, _kind(path), root))
-    return sources
+    found: dict[str, Source] = {}
+    for path in map(Path, matching(pattern)):  # "drives/*" means what is in those folders
+        for source in (_in_folder if path.is_dir() else _taken)(path, results, pass_over):
+            found.setdefault(place(source.name), replace(source, root=root))
+    return list(found.values())
