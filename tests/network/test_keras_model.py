@@ -3,6 +3,7 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
+from tiny_network import TINY, TINY_LITE
 
 from icnet.base.errors import ModelError, UsageError
 from icnet.network.graph import convolutions
@@ -58,3 +59,17 @@ def test_weights_round_trip_and_refuse_another_network(tiny):
         set_weights(model, random_weights(COMPACT_60))
     with pytest.raises(ModelError, match="another network"):
         set_weights(model, random_weights(dataclasses.replace(tiny, fusion=8)))
+
+
+@pytest.mark.parametrize("masks", [None, "channel"])
+@pytest.mark.parametrize("spec", [TINY, TINY_LITE], ids=lambda spec: spec.name)
+def test_a_saved_network_is_loaded_without_custom_objects(tmp_path, spec, masks):
+    data = np.random.default_rng(0).integers(0, 256, (2, *spec.size_hw, 3)).astype(np.float32)
+    model = build(spec, ops=KerasOps(masks=masks), auxiliary=True)
+    expected = model.predict_on_batch(data)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", compile=False)
+    for one, other in zip(expected, loaded.predict_on_batch(data), strict=True):
+        np.testing.assert_array_equal(one, other)
+    configs = [[layer.get_config() for layer in network.layers] for network in (model, loaded)]
+    assert configs[0] == configs[1], "layers of training, such as stochastic depth, keep their arguments"

@@ -2,15 +2,20 @@
 
 ROOT/train.txt        lines "/SegNet/CamVid/train/NAME.png /SegNet/CamVid/trainannot/NAME.png"
 ROOT/train/NAME.png   360x480 colour image (PNG or JPEG)
-ROOT/trainannot/...   8-bit class indices, 11 = void
+ROOT/trainannot/...   8-bit class indices, also behind a palette; 11 and 255 = void
+
+Names may have spaces, and folders of their own below train/ and trainannot/.
 """
 
+import os
+import re
 from pathlib import Path, PurePosixPath
 
 import cv2
 import numpy as np
+from PIL import Image
 
-from icnet.base.classes import VOID
+from icnet.base.classes import OUTSIDE, VOID
 from icnet.base.errors import DataError
 from icnet.base.sample import Sample
 
@@ -30,23 +35,36 @@ class CamVid:
         listing = self.root / f"{split}.txt"
         if not listing.is_file():
             raise DataError(f"no {split}.txt in {self.root}: {_LAYOUT}")
-        self._pairs = [self._pair(line, listing) for line in listing.read_text().splitlines() if line.strip()]
+        try:
+            lines = listing.read_text("utf-8-sig").splitlines()
+        except (OSError, UnicodeError) as error:
+            raise DataError(f"cannot read {listing}: {error}; {_LAYOUT}") from error
+        self._pairs = [self._pair(line.strip(), listing) for line in lines if line.strip()]
         if not self._pairs:
             raise DataError(f"{listing} is empty: {_LAYOUT}")
         self._cache: dict[int, Sample] = {}
 
     def _pair(self, line: str, listing: Path) -> tuple[Path, Path]:
-        fields = line.split()
-        if len(fields) != 2:
-            raise DataError(
-                f"{listing}: the line {line.strip()!r} has no pair of image and mask; add the mask's path or remove the line"
-            )
-        # The lists name absolute paths of their author's machine; the last two parts are the same everywhere.
-        image, mask = (self.root.joinpath(*PurePosixPath(field).parts[-2:]) for field in fields)
-        for path in (image, mask):
-            if not path.is_file():
-                raise DataError(f"{listing} names {path}, which does not exist: {_LAYOUT}")
-        return image, mask
+        """Image and mask of a line, which may have more spaces than the one between the two: that has a file on either side."""
+        splits = [(line[: space.start()], line[space.end() :]) for space in re.finditer(r"\s+", line)]
+        if not splits:
+            raise DataError(f"{listing}: the line {line!r} has no pair of image and mask; add the mask's path or remove the line")
+        splits.sort(key=lambda pair: abs(len(pair[0]) - len(pair[1])))
+        for pair in splits:
+            image, mask = map(self._found, pair)
+            if image is not None and mask is not None:
+                return image, mask
+        likeliest = max(splits, key=lambda pair: sum(self._found(name) is not None for name in pair))
+        missing = PurePosixPath(next(name for name in likeliest if self._found(name) is None))
+        place = self.root.joinpath(*missing.parts[-2:]) if missing.is_absolute() else self.root / missing
+        raise DataError(f"{listing} names {place}, which does not exist: {_LAYOUT}")
+
+    def _found(self, name: str) -> Path | None:
+        """The file of that name below the folder; lists name absolute paths of their author's machine, of which the end fits."""
+        path = PurePosixPath(name.strip("\"'"))
+        parts = path.parts[path.is_absolute() :]
+        places = [self.root.joinpath(*parts[start:]) for start in range(max(1, len(parts) - 1))]
+        return next((place for place in places if os.path.isfile(place)), None)
 
     def __len__(self) -> int:
         return len(self._pairs)
@@ -61,23 +79,28 @@ class CamVid:
             self._cache[index] = self._read(*self._pairs[index])
         return self._cache[index]
 
-    @staticmethod
-    def _read(image_path: Path, mask_path: Path) -> Sample:
-        image, labels = _decoded(image_path, cv2.IMREAD_COLOR), _decoded(mask_path, cv2.IMREAD_UNCHANGED)
-        if labels.ndim != 2 or labels.dtype != np.uint8:
-            raise DataError(f"{mask_path} is not a mask: expected one 8-bit channel of class indices, not colours")
+    def _read(self, image_path: Path, mask_path: Path) -> Sample:
+        image = cv2.imread(str(image_path))
+        if image is None:
+            raise DataError(f"{image_path} is not a readable image: replace it by a PNG or JPEG file")
+        labels = _indices(mask_path)
         if labels.shape != image.shape[:2]:
             height, width = labels.shape
             raise DataError(f"{mask_path} is {width}x{height}, its image {image.shape[1]}x{image.shape[0]}: they must be equal")
+        labels[labels == OUTSIDE] = VOID
         if labels.max() > VOID:
-            raise DataError(f"{mask_path} holds class {labels.max()}: expected indices 0 to {VOID}")
+            raise DataError(f"{mask_path} holds class {labels.max()}: expected indices 0 to {VOID}, or 255 for void")
         image.setflags(write=False)
         labels.setflags(write=False)
-        return Sample(image_path.stem, image, labels)
+        below = image_path.relative_to(self.root).with_suffix("").parts
+        return Sample("/".join(below[1:] or below), image, labels)
 
 
-def _decoded(path: Path, flags: int) -> np.ndarray:
-    array = cv2.imread(str(path), flags)
-    if array is None:
-        raise DataError(f"{path} is not a readable image: replace it by a PNG or JPEG file")
-    return array
+def _indices(path: Path) -> np.ndarray:
+    try:
+        with Image.open(path) as mask:  # OpenCV gives the colours of a palette
+            if mask.mode in ("L", "P"):
+                return np.array(mask)
+    except Exception as error:  # damaged files make Pillow raise nearly everything
+        raise DataError(f"{path} is not a readable image: replace it by a PNG file") from error
+    raise DataError(f"{path} is not a mask: expected one 8-bit channel of class indices, not colours")

@@ -26,7 +26,6 @@ from icnet.media.stats import Tally
 from icnet.media.table import Table
 from icnet.media.video import STALL_SECONDS, Video
 from icnet.pictures.limits import MAX_PIXELS
-from icnet.pictures.reading import read_image
 from icnet.results.forms import FormName, draw
 from icnet.results.style import Style
 from icnet.runtime.segmenter import Segmentation, Segmenter

@@ -18,6 +18,7 @@ Tensor = Any
 Shape = tuple[int, ...]
 
 
+@keras.saving.register_keras_serializable("icnet")
 class Resize(layers.Layer):
     """Bilinear resize of (N, H, W, C) to a fixed size: half-pixel centres, no anti-aliasing."""
 
@@ -28,10 +29,14 @@ class Resize(layers.Layer):
     def call(self, x: Tensor) -> Tensor:
         return ops.image.resize(x, self.size_hw, interpolation="bilinear", antialias=False, data_format="channels_last")
 
+    def get_config(self) -> dict[str, Any]:
+        return dict(super().get_config(), size_hw=self.size_hw)
+
     def compute_output_shape(self, shape: Shape) -> Shape:
         return (shape[0], *self.size_hw, shape[3])
 
 
+@keras.saving.register_keras_serializable("icnet")
 class GridPool(layers.Layer):
     """Average over a grid of `bins` x `bins` cells, as one matrix product along each axis."""
 
@@ -46,10 +51,14 @@ class GridPool(layers.Layer):
         rows, columns = (ops.cast(matrix, x.dtype) for matrix in (self._rows, self._columns))
         return ops.einsum("ph,qw,nhwc->npqc", rows, columns, x)
 
+    def get_config(self) -> dict[str, Any]:
+        return dict(super().get_config(), bins=self.bins)
+
     def compute_output_shape(self, shape: Shape) -> Shape:
         return (shape[0], self.bins, self.bins, shape[3])
 
 
+@keras.saving.register_keras_serializable("icnet")
 class StochasticDepth(layers.Layer):
     """In training, zero for a share of the images and scaled up for the others: Huang et al., arXiv 1603.09382."""
 
@@ -62,6 +71,9 @@ class StochasticDepth(layers.Layer):
         if not training:
             return x
         return keras.random.dropout(x, self.rate, noise_shape=(ops.shape(x)[0], 1, 1, 1), seed=self.seeds)
+
+    def get_config(self) -> dict[str, Any]:
+        return dict(super().get_config(), rate=self.rate)
 
     def compute_output_shape(self, shape: Shape) -> Shape:
         return shape
