@@ -22,17 +22,17 @@ CAMVID = os.environ.get("ICNET_CAMVID", str(ROOT.parent / "shared" / "camvid"))
 
 PLANS: dict[str, list[str]] = {
     "lite": ["--model", "icnet-lite", "--initial", "imagenet"],
-    "lite-large": ["--model", "icnet-lite-large", "--precision", "bfloat16"],
+    "lite-large": ["--model", "icnet-lite-large"],
     "compact": [
         *("--model", "icnet-camvid-ava-compact-60-0001", "--initial", "icnet-camvid-ava-compact-60-0001"),
-        *("--teacher", "icnet-lite-large", "--precision", "bfloat16", "--validate-every", "20"),
+        *("--teacher", "icnet-lite-large", "--validate-every", "20"),
         *("--epochs", "320", "--batch-size", "4", "--set", "crop_hw=352,480", "--set", "final.batch_size=4"),
         *("--set", "void=class", "--set", "class_weight_offset=1.1", "--set", "weight_decay=0.02", "--set", "clip_norm=5"),
         *("--set", "augmentation.scale=0.5,1.5", "--set", "augmentation.blur=1.2", "--set", "augmentation.sharpness=1"),
         *("--set", "augmentation.mixture=0.2"),
     ],
 }
-"""Name of a run to the options of `icnet train` that it has beside its folder and data."""
+"""Name of a run to the options of `icnet train` that it has beside its folder, data and precision."""
 
 GRACE_S = 20
 """How long `start` looks whether the run stays alive."""
@@ -69,6 +69,7 @@ class Run:
             shutil.copytree(ROOT / "src", part, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
             part.rename(source)
         command = [sys.executable, "-m", "icnet", "train", "--data", data, "--out", str(self.out), *PLANS[self.name]]
+        command += ["--precision", _precision()]
         if (self.out / "checkpoint.safetensors").exists():
             command.append("--resume")
         with self.said.open("a") as said:
@@ -114,6 +115,14 @@ class Run:
         if log.exists():
             head, *lines = log.read_text().splitlines()
             print("\n".join([head, *lines[-3:], *[line for line in lines if line.split(",")[6]][-5:]]))
+
+
+def _precision() -> str:
+    """The faster one here; a run may go on in the other."""
+    os.environ.setdefault("KERAS_BACKEND", "torch")
+    from icnet.training.steps import imitates_bfloat16
+
+    return "float32" if imitates_bfloat16() else "bfloat16"
 
 
 def main() -> None:

@@ -64,6 +64,14 @@ def test_training_never_reads_val_and_validation_never_reads_train(make, blocks)
     assert val.read == {0, 1}
 
 
+def test_a_run_goes_on_in_another_precision(make):
+    part = make("part")
+    part.run(on_step=lambda report: report.step < 7)
+    rest = make("part", recipe=dataclasses.replace(part.learner.recipe, precision="bfloat16"))
+    rest.run(RunOptions(resume=True), on_step=lambda report: report.step < 9)
+    assert rest.progress.step == 9
+
+
 def test_a_stopped_and_resumed_run_goes_on_where_it_was(make):
     part = make("part")
     part.run(RunOptions(validate_every=3), on_step=lambda report: report.step < 7)

@@ -111,6 +111,7 @@ def train(
     from icnet.training.determinism import make_deterministic
     from icnet.training.fit import epochs_that_fit
     from icnet.training.learner import Learner
+    from icnet.training.steps import imitates_bfloat16
     from icnet.training.trainer import RunOptions, Trainer, check_folder, planned_epochs
 
     if deterministic:
@@ -123,6 +124,8 @@ def train(
     if fit_minutes is not None and resume:
         recipe = replace(recipe, epochs=planned_epochs(out))
     learner = Learner(spec, recipe, train_set, val_set, initial=start, teacher=taught_by)
+    if recipe.precision == "bfloat16" and imitates_bfloat16():
+        say("this CPU has no instructions for bfloat16 and imitates them very slowly: --precision float32 is faster here")
     options = RunOptions(**given(max_minutes=max_minutes, resume=resume, validate_every=validate_every))
     if fit_minutes is not None and not resume:
         say("timing some steps")

@@ -89,9 +89,10 @@ class Learner:
         """What a checkpoint must agree on.
 
         The number of epochs may change, the learning rate then follows the new one; but not where it also decides when the
-        crops change or what is pruned by now.
+        crops change or what is pruned by now. So may the precision, for not every machine has bfloat16.
         """
         recipe = self.recipe.to_dict()
+        del recipe["precision"]
         if not (self.recipe.final or self.recipe.pruning):
             del recipe["epochs"]
         teacher = {"teacher": digest(self._teacher)} if self._teacher else {}

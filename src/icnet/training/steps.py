@@ -64,6 +64,16 @@ def on_torch_cpu() -> bool:
     return keras.backend.backend() == "torch" and bool(keras.Variable(0.0).value.device.type == "cpu")
 
 
+def imitates_bfloat16() -> bool:
+    """Whether a CPU without instructions for bfloat16 is at work: PyTorch then takes tens of times as long as in float32."""
+    if not on_torch_cpu():
+        return False
+    import torch
+
+    known: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()  # of PyTorch 2.9 and later
+    return bool(known) and not any(has for name, has in known.items() if "bf16" in name)
+
+
 class KerasStep:
     """`keras.Model.train_on_batch`: the Keras variables are always up to date and every loss is told at once."""
 
