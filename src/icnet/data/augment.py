@@ -63,14 +63,10 @@ def random_crop(
     options: Augmentation,
     generator: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Cut a randomly scaled, placed, flipped and tinted window out of a sample.
+    """Cut a randomly scaled, placed, flipped and tinted window of `crop_hw` out of a sample of any size.
 
-    Args:
-        sample: any size; it is thought of as resized to `network_hw` first.
-        crop_hw: size of the result.
-        network_hw: size at which the network will see whole images.
-        options: the ranges.
-        generator: all randomness comes from here.
+    The sample is thought of as resized to `network_hw` first, the size at which the network will see whole images; all
+    randomness comes from `generator`.
 
     Returns:
         (h, w, 3) uint8 BGR and (h, w) uint8 labels, `OUTSIDE` where the window reaches over the image.

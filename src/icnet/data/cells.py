@@ -7,16 +7,10 @@ from icnet.network.spec import OUTPUT_STRIDE as CELL
 
 
 def class_counts(labels: np.ndarray) -> np.ndarray:
-    """Count the pixels of each class in every 4x4 cell.
+    """Pixels of each class in every 4x4 cell: (N, H, W) uint8 class indices, multiples of 4, to (N, H/4, W/4, 12) uint8.
 
-    Cross-entropy against these counts is the mean cross-entropy over all pixels of the cell, so thin objects count although
-    the logits are small.
-
-    Args:
-        labels: (N, H, W) uint8 class indices; pixels above the last class, such as `OUTSIDE`, count nowhere. Multiples of 4.
-
-    Returns:
-        (N, H/4, W/4, 12) uint8.
+    Cross-entropy against these counts is the mean cross-entropy over all pixels of the cell, so thin objects count although the
+    logits are small. Pixels above the last class, such as `OUTSIDE`, count nowhere.
     """
     images, height, width = labels.shape
     rows, columns, classes = height // CELL, width // CELL, len(NAMES)

@@ -107,7 +107,7 @@ def described(weights: Weights, quantized: Quantized | None = None) -> dict[str,
 
 
 def changed_share(network: Network, frames: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> float:
-    """Share of the pixels to which `network` gives another class than `expected`.
+    """Share of the pixels to which `network` gives another class than expected.
 
     Args:
         network: any engine.

@@ -151,13 +151,7 @@ def quantize(
 
 
 def calibrate(model: ov.Model, dataset: Any, images: int) -> ov.Model:
-    """Quantize without a guard.
-
-    Args:
-        model: in floating point.
-        dataset: an `nncf.Dataset` that gives (1, H, W, 3) float32 BGR, 0 to 255.
-        images: how many of it to use.
-    """
+    """Quantize without a guard, on `images` of an `nncf.Dataset` that gives (1, H, W, 3) float32 BGR, 0 to 255."""
     import nncf
 
     with redirect_stdout(io.StringIO()):  # NNCF draws its bars on stdout, which belongs to our results
@@ -209,11 +203,11 @@ def repair(
     *,
     max_drop: float,
 ) -> ov.Model:
-    """Quantize, and put layers back to floating point until little enough is lost or none is left.
+    """Quantize a model in floating point, and put layers back to that until little enough is lost or none is left.
 
     Args:
-        model: in floating point.
-        dataset: as for `calibrate`; so is `images`.
+        model: the network.
+        dataset: of training images, as for `calibrate`.
         images: how many of it to use.
         accuracy: of a compiled model on some of `items`; more is better.
         items: what names the validation images.

@@ -52,17 +52,7 @@ class Evaluation:
 
 
 def predict(network: Network, frame: np.ndarray, size_hw: tuple[int, int], *, abstain: float = 0.0) -> np.ndarray:
-    """Classes of one image.
-
-    Args:
-        network: any engine.
-        frame: (H, W, 3) uint8 BGR of any size.
-        size_hw: size of the result.
-        abstain: pixels of less confidence become Unlabeled.
-
-    Returns:
-        `size_hw` uint8 class indices.
-    """
+    """Classes of one (H, W, 3) uint8 BGR image to `size_hw` uint8, Unlabeled where the confidence is below `abstain`."""
     raw = network.infer(resize_frame(frame, network.size_hw))
     classes = decode(raw, network.output, size_hw)
     if abstain:

@@ -67,12 +67,7 @@ def draw_confusion(matrix: np.ndarray) -> Figure:
 
 
 def draw_times(title: str, bars: list[tuple[str, float, str]]) -> Figure:
-    """Horizontal bars from zero, the shortest in green.
-
-    Args:
-        title: a line above them.
-        bars: name, value and label of each; at least one.
-    """
+    """Horizontal bars from zero, the shortest in green, under a line `title`; each bar has a name, a value and a label."""
     from matplotlib.figure import Figure
 
     names, values, labels = zip(*bars, strict=True)

@@ -13,15 +13,12 @@ from icnet.base.classes import NAMES, SCORED, VOID
 
 
 def confusion_matrix(truth: np.ndarray, predicted: np.ndarray, classes: int = len(NAMES)) -> np.ndarray:
-    """Count pixels by true class (row) and predicted class (column).
+    """Count pixels by true class (row) and predicted class (column): (classes, classes) int64.
 
     Args:
         truth: integer class indices, any shape, 0 to `classes` - 1.
         predicted: the same shape and range.
         classes: number of classes, void included.
-
-    Returns:
-        (classes, classes) int64.
 
     Raises:
         ValueError: the shapes differ or an index is out of range.
@@ -60,13 +57,9 @@ def _iou(matrix: np.ndarray) -> np.ndarray:
 
 
 def scores(matrix: np.ndarray) -> Scores:
-    """Score a confusion matrix whose last row and column are void.
+    """Score a (12, 12) confusion matrix, rows are truth, whose last row and column are void.
 
-    Args:
-        matrix: (12, 12) integer, rows are truth.
-
-    Returns:
-        Both mIoU figures. A class that is absent from truth and predictions is left out of the mean.
+    A class that is absent from truth and predictions is left out of the means.
     """
     labelled = matrix.copy()
     labelled[VOID, :] = 0  # pixels without a label are never scored

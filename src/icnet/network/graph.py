@@ -21,11 +21,11 @@ BN_EPSILON = 1e-3
 
 
 def logits(ops: Ops[T], data: T, spec: Spec, size_hw: tuple[int, int], *, auxiliary: bool = False) -> Heads[T]:
-    """Build a network on `data`.
+    """Build a network on `data`, (N, H, W, 3) BGR from 0 to 255.
 
     Args:
         ops: the engine.
-        data: (N, H, W, 3) BGR image, 0 to 255.
+        data: the images.
         spec: the widths.
         size_hw: H and W of `data`.
         auxiliary: also build the two classifiers that only training uses.

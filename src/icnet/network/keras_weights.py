@@ -87,13 +87,9 @@ def masks(model: keras.Model, spec: Spec) -> dict[str, np.ndarray]:
 
 
 def set_weights(model: keras.Model, weights: Weights) -> None:
-    """Copy `weights` into a model that `build` made.
+    """Copy `weights` into a model of the same network that `build` made, with plain or masked layers.
 
     Auxiliary heads that `weights` lacks keep their values.
-
-    Args:
-        model: with plain or masked layers.
-        weights: of the same network.
 
     Raises:
         ModelError: a tensor is missing or of another shape.

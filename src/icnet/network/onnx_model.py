@@ -107,10 +107,7 @@ class _Nodes:
 
 
 def onnx_model(weights: Weights) -> bytes:
-    """Serialise the network with the output `index`.
-
-    Returns:
-        An ONNX model with the input `data`, (1, H, W, 3) float32 BGR from 0 to 255, and the output `index`, (1, H, W) int64.
+    """Serialise the network: from the input `data`, (1, H, W, 3) float32 BGR from 0 to 255, to `index`, (1, H, W) int64.
 
     Raises:
         UsageError: the package `onnx` is not installed.

@@ -183,11 +183,9 @@ def openvino_model(
 
 
 def with_output(model: ov.Model, output: Output) -> ov.Model:
-    """A model that gives something else of the same logits.
+    """A model that gives another output (see `openvino_model`) of the same logits, floats or quantized.
 
-    Args:
-        model: gives `logits`, as floats or quantized; its nodes become part of the result, so leave it alone afterwards.
-        output: see `openvino_model`.
+    The nodes of `model` become part of the result, so leave it alone afterwards.
     """
     assert output in OUTPUTS, output
     if output == "logits":

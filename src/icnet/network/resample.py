@@ -15,12 +15,9 @@ def same_padding(size: int, kernel: int, stride: int, dilation: int) -> tuple[in
 
 
 def pooling_matrix(size: int, bins: int) -> np.ndarray:
-    """Adaptive average pooling from `size` cells to `bins`.
+    """Adaptive average pooling from `size` cells to `bins`: (bins, size) float64, every row of which sums to 1.
 
     Bin i averages cells floor(i * size / bins) to ceil((i + 1) * size / bins) - 1, as PyTorch and OpenVINO define it.
-
-    Returns:
-        (bins, size) float64; every row sums to 1.
     """
     matrix = np.zeros((bins, size))
     for row in range(bins):

@@ -20,16 +20,10 @@ _INFINITY = np.uint16(0x7C00)
 
 
 def to_half(kernel: np.ndarray) -> np.ndarray:
-    """Round a kernel to fp16 so that its zeros, and nothing else, are zero afterwards.
+    """Round a floating point kernel to fp16 so that its zeros, and nothing else, are zero afterwards.
 
     A weight that was kept would count as pruned if rounding took it to zero, so one of 2^-25 or less becomes 2^-24, with
     its sign. Negative zeros, which a negative weight times a mask leaves, become plain ones.
-
-    Args:
-        kernel: floating point, any shape.
-
-    Returns:
-        The same shape, fp16.
 
     Raises:
         ValueError: a value is not finite, or is beyond 65504, the largest fp16 number.
@@ -57,14 +51,11 @@ def pack(name: str, kernel: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def unpack(stored: dict[str, np.ndarray], shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
-    """Undo `pack` on all the tensors of a file.
+    """Undo `pack` on all the tensors of a file: name to float32 array.
 
     Args:
         stored: tensor name to array, as a file holds them.
         shapes: the shape of every kernel that may be packed.
-
-    Returns:
-        Tensor name to float32 array.
 
     Raises:
         ValueError: mask and values do not belong together; the text begins with the kernel's name.

@@ -34,12 +34,8 @@ def widen(weights: Weights, spec: Spec) -> Weights:
     """Write a network into a wider one that gives the same outputs, or nearly so if they differ in `convolve_low`.
 
     Args:
-        weights: the narrow network, with or without auxiliary heads.
-        spec: the wide network; it differs in widths, name and input size only.
-
-    Returns:
-        The tensors of `spec`: those of `weights` in the leading channels, and in the dead ones kernels, gamma, beta and mean
-        0 and variance 1.
+        weights: the narrow network, with or without auxiliary heads; it becomes the leading channels.
+        spec: the wide network; it differs in widths, name and input size only. Dead channels get variance 1 and else zeros.
 
     Raises:
         ModelError: `spec` is narrower somewhere, or differs in something else.

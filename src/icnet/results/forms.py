@@ -74,12 +74,7 @@ FORMS: dict[FormName, Form] = {
 
 
 def draw(segmentation: Segmentation, names: Iterable[FormName], style: Style) -> dict[FormName, np.ndarray]:
-    """Those of the wanted forms that are pictures.
-
-    Args:
-        segmentation: of one frame, with its confidence if that is wanted.
-        names: of the forms wanted.
-        style: classes and colours.
+    """Those of the wanted forms that are pictures; `confidence` needs that of the segmentation.
 
     Returns:
         (H, W) uint8 for `classes`, `palette` and `confidence`, (H, W, 3) uint8 BGR for `colour` and `overlay`.
@@ -89,14 +84,7 @@ def draw(segmentation: Segmentation, names: Iterable[FormName], style: Style) ->
 
 
 def document_writer(name: FormName, target: Path | TextIO, style: Style, ids: CocoIds | None = None) -> Document:
-    """What writes a form that is no picture: `geojson`, `coco` or `rle`.
-
-    Args:
-        name: of the form.
-        target: a file, or an open stream.
-        style: classes and smallest regions.
-        ids: see `CocoWriter`.
-    """
+    """What writes a form that is no picture (`geojson`, `coco`, `rle`) to a file or an open stream; `ids`: see `CocoWriter`."""
     document = FORMS[name].document
     assert document is not None, "it is drawn"
     return document(target, style, ids)

@@ -16,14 +16,9 @@ if hasattr(cv2, "IMWRITE_PNG_FILTER"):  # from OpenCV 4.12 on
 
 
 def png(image: np.ndarray, *, palette_rgb: np.ndarray | None = None) -> bytes:
-    """Compress a picture or class map without loss.
+    """The PNG file of (H, W) uint8 or (H, W, 3) uint8 BGR, without loss.
 
-    Args:
-        image: (H, W) uint8 or (H, W, 3) uint8 BGR.
-        palette_rgb: (N, 3) uint8: `image` holds indices into it, and viewers show these colours.
-
-    Returns:
-        The content of a PNG file.
+    With `palette_rgb`, (N, 3) uint8, `image` holds indices into it, and viewers show these colours.
     """
     if palette_rgb is None:
         return cv2.imencode(".png", image, _PNG)[1].tobytes()
@@ -34,12 +29,7 @@ def png(image: np.ndarray, *, palette_rgb: np.ndarray | None = None) -> bytes:
 
 
 def write_png(path: Path, image: np.ndarray, *, palette_rgb: np.ndarray | None = None) -> None:
-    """Write a picture or class map.
-
-    Args:
-        path: its folder is created when missing.
-        image: (H, W) uint8 or (H, W, 3) uint8 BGR.
-        palette_rgb: see `png`.
+    """Write what `png` makes of a picture or class map; the folder is created when missing.
 
     Raises:
         OutputError: it cannot be written.

@@ -56,8 +56,8 @@ def read_style(only: str | None = None, palette: Path | None = None, min_area: i
     """Make a style of what a user gives.
 
     Args:
-        only: names of the classes to show, separated by commas; all if not given.
-        palette: file of `read_palette`.
+        only: classes to show, for `class_indices`; all if not given.
+        palette: file for `read_palette`.
         min_area: pixels below which a region becomes no polygon.
 
     Raises:
@@ -71,10 +71,7 @@ def read_style(only: str | None = None, palette: Path | None = None, min_area: i
 
 
 def class_indices(names: str) -> tuple[int, ...]:
-    """Read a list of class names.
-
-    Args:
-        names: separated by commas, in any case.
+    """Read a list of class names, separated by commas, in any case.
 
     Raises:
         UsageError: one of them is unknown, or there is none.

@@ -41,14 +41,10 @@ class Zones:
         self._areas: dict[str, tuple[tuple[slice, slice], np.ndarray]] = {}
 
     def shares(self, classes: np.ndarray) -> dict[str, dict[str, float] | None]:
-        """What the classes take of each zone.
-
-        Args:
-            classes: (H, W) uint8 class indices.
+        """What the classes of a class map, (H, W) uint8, take of each zone.
 
         Returns:
-            Zone to class name to its fraction of the zone's pixels, all twelve classes; None for a zone without a pixel in a
-            picture of this size.
+            Zone to class name to its fraction of the zone's pixels, all twelve classes; None for a zone without a pixel there.
         """
         if self._size_hw != classes.shape:
             height, width = classes.shape

@@ -27,15 +27,7 @@ def class_shares(classes: np.ndarray) -> dict[str, float]:
 
 
 def colour_map(classes: np.ndarray, palette_rgb: np.ndarray = PALETTE_RGB) -> np.ndarray:
-    """Paint a class map.
-
-    Args:
-        classes: (H, W) uint8 class indices, 0 to 11.
-        palette_rgb: (12, 3) uint8.
-
-    Returns:
-        (H, W, 3) uint8 BGR.
-    """
+    """Paint a class map, (H, W) uint8 class indices, in the (12, 3) uint8 colours of a palette: (H, W, 3) uint8 BGR."""
     lookup = np.zeros((256, 1, 3), np.uint8)  # what cv2.applyColorMap wants; ten times as fast as NumPy indexing
     lookup[: len(palette_rgb), 0] = palette_rgb[:, ::-1]
     return cv2.applyColorMap(classes, lookup)

@@ -112,12 +112,9 @@ def _origin(motion: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _change(before: np.ndarray, after: np.ndarray, motion: np.ndarray) -> np.ndarray:
-    """(h, w) float32 from 0, the same, to 1, changed.
+    """(h, w) float32 from 0, the same, to 1, changed, between two (h, w, 3) uint8 pictures.
 
-    Args:
-        before: (h, w, 3) uint8.
-        after: the same shape.
-        motion: (h, w, 2) float32, how far from each cell of `after` it was in `before`.
+    `motion`, (h, w, 2) float32, is how far from each cell of `after` it was in `before`.
     """
     followed = cv2.remap(before, *_origin(motion), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     blurred = cv2.boxFilter(cv2.absdiff(followed, after), cv2.CV_32F, (_BLUR, _BLUR))

@@ -46,12 +46,9 @@ class Axis:
 
 
 def cut_axis(cells: int, window: int, overlap: float) -> Axis:
-    """Lay as few windows as possible over one side, evenly.
+    """Lay as few windows as possible over one side of `cells` cells, evenly.
 
-    Args:
-        cells: length of the side in cells.
-        window: length of a window; only the part of it that lies on the side counts if that is shorter.
-        overlap: the fraction of a window that the next one covers too, at least.
+    Only the part of a window that lies on the side counts; the next one covers at least the fraction `overlap` of it too.
     """
     length = min(window, cells)
     free, step = cells - length, length - int(overlap * length)

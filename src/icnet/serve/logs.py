@@ -21,13 +21,9 @@ def request_id(given: str | None) -> str:
 
 
 def event(name: str, level: int = logging.INFO, *, trace: BaseException | None = None, **fields: Any) -> None:
-    """Log that something happened.
+    """Log that something happened, under a word such as `request`, with fields that JSON can hold; None is left out.
 
-    Args:
-        name: a word, such as `request`.
-        level: of `logging`.
-        trace: an exception to be logged with where it came from.
-        fields: what JSON can hold; None is left out.
+    `trace` is an exception to be logged with where it came from.
     """
     if _LOGGER.isEnabledFor(level):
         given = {key: value for key, value in fields.items() if value is not None}

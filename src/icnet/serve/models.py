@@ -55,11 +55,7 @@ class Models:
         return iter(list(self._served.values()))
 
     def get(self, name: str | None = None, version: str | None = None) -> Served:
-        """What is served under a name now.
-
-        Args:
-            name: the default model if not given.
-            version: refuse any other; empty counts as not given.
+        """What is served under a name now, by default the first model; another `version` is refused, unless that is empty.
 
         Raises:
             NotFound: it is not served.

@@ -192,11 +192,9 @@ class Canvas:
         return mask, area, (left, top), (slice(top, bottom), slice(left, right))
 
     def shadow(self, corners: np.ndarray, softness: np.ndarray) -> None:
-        """Darken the ground under an object.
+        """Darken the ground under an object: a parallelogram of (4, 3) metres, far left, far right, near right, near left.
 
-        Args:
-            corners: (4, 3) metres, a parallelogram on the ground: far left, far right, near right, near left.
-            softness: (h, w) uint8, the share of light that remains, 255 for all.
+        `softness`, (h, w) uint8, is the share of light that remains, 255 for all.
         """
         points = self.camera.project(corners)
         patch = None if self.flat else self._patch(points)

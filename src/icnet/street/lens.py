@@ -25,16 +25,13 @@ def _vignette(size_hw: tuple[int, int]) -> np.ndarray:
 
 
 def expose(image: np.ndarray, rng: np.random.Generator, *, exposure: float, noise: float) -> np.ndarray:
-    """What the sensor makes of a scene.
+    """What the sensor makes of a scene, (H, W, 3) uint8 BGR, sharp and clean, to the same.
 
     Args:
-        image: (H, W, 3) uint8 BGR, sharp and clean.
+        image: the scene.
         rng: source of this frame's noise.
         exposure: factor on all light.
         noise: standard deviation of the noise in grey levels; 0 for none.
-
-    Returns:
-        (H, W, 3) uint8 BGR.
     """
     size_hw = (image.shape[0], image.shape[1])
     blurred = cv2.GaussianBlur(image, (0, 0), max(0.4, 0.95 * size_hw[0] / 720))

@@ -73,7 +73,7 @@ def rounded_post(colour: Colour) -> Texture:
 
 
 def clouds(rng: np.random.Generator, size_hw: tuple[int, int], cells: int, octaves: int = 4, *, fade: float = 0.5) -> np.ndarray:
-    """Smooth fractal noise.
+    """Smooth fractal noise: (h, w) float32 with mean 0 and standard deviation 1.
 
     Args:
         rng: source of the noise.
@@ -81,9 +81,6 @@ def clouds(rng: np.random.Generator, size_hw: tuple[int, int], cells: int, octav
         cells: number of coarsest blobs along the longer side.
         octaves: how often the blobs are halved in size.
         fade: strength of each octave relative to the coarser one.
-
-    Returns:
-        (h, w) float32 with mean 0 and standard deviation 1.
     """
     height, width = size_hw
     total = np.zeros(size_hw, dtype=np.float32)
@@ -101,12 +98,7 @@ def tinted(colour: Colour, brightness: np.ndarray) -> np.ndarray:
 
 
 def sky(rng: np.random.Generator, *, blueness: float) -> Texture:
-    """An overcast sky, white at the horizon.
-
-    Args:
-        rng: source of the clouds.
-        blueness: 0 for a closed cover of clouds, 1 for blue between them.
-    """
+    """An overcast sky, white at the horizon; `blueness` goes from 0, a closed cover of clouds, to 1, blue between them."""
     size = (512, 1024)
     height = np.linspace(1, 0, size[0], dtype=np.float32)[:, None]
     cover = cv2.resize(clouds(rng, (size[0] * 2, size[1]), 5, 5), (size[1], size[0]), interpolation=cv2.INTER_AREA)
@@ -117,12 +109,9 @@ def sky(rng: np.random.Generator, *, blueness: float) -> Texture:
 
 
 def crown(rng: np.random.Generator, colour: Colour, *, spread: float = 1.0) -> Texture:
-    """The leaves of a tree or bush: clusters lit from above, with a ragged outline and a few gaps.
+    """The leaves of a tree or bush: clusters of one mean colour, lit from above, with a ragged outline and a few gaps.
 
-    Args:
-        rng: source of the shape.
-        colour: mean colour of the leaves.
-        spread: width of the outline; below 1 for a slender tree.
+    A `spread` below 1 is that of a slender tree.
     """
     size = 384
     v, u = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j].astype(np.float32)

@@ -40,13 +40,7 @@ class Vehicle:
     windows: Texture
 
     def cards(self, at: tuple[float, float], heading: float, order: float) -> list[Card]:
-        """Its surfaces at a place.
-
-        Args:
-            at: x, y in metres of the middle.
-            heading: radians to the right of the y axis.
-            order: painter's order of the whole vehicle.
-        """
+        """Its surfaces, all of one painter's order, at x, y in metres and a heading in radians to the right of the y axis."""
         sin, cos = np.sin(heading), np.cos(heading)
         turn = np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]]).T
         corners = self._corners @ turn.T + np.array([at[0], at[1], 0.0])

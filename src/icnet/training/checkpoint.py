@@ -52,13 +52,8 @@ def save_checkpoint(path: Path, state: dict[str, keras.Variable], progress: Prog
 def load_checkpoint(path: Path, state: dict[str, keras.Variable], identity: dict[str, Any]) -> Progress:
     """Restore what `save_checkpoint` wrote into the variables of `state`.
 
-    Args:
-        path: the checkpoint.
-        state: the same names, shapes and types as were saved.
-        identity: what identifies the run: must equal what was saved with it.
-
     Raises:
-        ModelError: the file is damaged or belongs to another run.
+        ModelError: the file is damaged, or belongs to a run with another `identity`, or other names, shapes and types in `state`.
     """
     try:
         with safe_open(path, framework="numpy") as file:

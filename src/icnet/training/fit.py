@@ -13,15 +13,10 @@ STEPS, IMAGES, RESERVE = (4, 12), 4, 0.03
 
 
 def epochs_that_fit(learner: Learner, minutes: float, *, validate_every: int) -> int:
-    """The number of epochs with which a run, its validations and the end of its schedule included, takes so long.
+    """The number of epochs with which a run, its validations and the end of its schedule included, takes `minutes`.
 
-    Some steps of every stage are timed, and a validation of a few images, which takes its own time; the variables are as
-    before afterwards.
-
-    Args:
-        learner: whose recipe says everything but the epochs.
-        minutes: of the whole run; reading the data and this measurement are not part of it.
-        validate_every: epochs between validations.
+    Some steps of every stage are timed, and a validation of a few images; this and reading the data are not part of the time. The
+    variables are as before afterwards. The learner's recipe says everything but the epochs, `validate_every` is counted in them.
 
     Raises:
         UsageError: not even one epoch fits; the message says what would.

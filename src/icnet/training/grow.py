@@ -19,11 +19,8 @@ def grow(weights: Weights, spec: Spec, *, seed: int = 0) -> Weights:
 
     Args:
         weights: the narrow network, with or without auxiliary heads.
-        spec: the wide network; it differs in widths, name and input size only. With equal widths nothing is added.
+        spec: the wide network, as `icnet.network.widths.widen` takes it. With equal widths nothing is added.
         seed: of the new kernels, which are He normal times `NEW_SCALE`.
-
-    Returns:
-        The tensors of `spec`.
 
     Raises:
         ModelError: `spec` is narrower somewhere, or differs in something else.

@@ -25,11 +25,7 @@ _PARTS = {"pointwise": ("_expand_conv", "_bn0"), "depthwise": ("_depthwise_conv"
 
 
 def imagenet_weights(spec: Spec, *, seed: int = 0) -> Weights:
-    """A trunk from ImageNet under untrained layers.
-
-    Args:
-        spec: a network with one of the trunks that are to be had.
-        seed: of the other layers.
+    """A trunk from ImageNet under untrained layers, which `seed` decides.
 
     Raises:
         ModelError: there are no such weights for `spec`, or the file is damaged.

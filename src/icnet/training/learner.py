@@ -38,13 +38,13 @@ class Learner:
         initial: Weights | None = None,
         teacher: Weights | None = None,
     ):
-        """Build the network.
+        """Build the network `spec`, to be trained by `recipe` on `train` and scored on `val`, from which it never learns.
 
         Args:
             spec: the network.
             recipe: how to train it.
             train: images to learn from.
-            val: images to score, never to learn from.
+            val: images to score.
             initial: what `recipe.initial` names: weights to start from, of this network or a narrower one.
             teacher: what `recipe.distillation.teacher` names.
 

@@ -60,10 +60,10 @@ def hard_cells(entropy: Tensor, labelled: Tensor, hard: Hard) -> Tensor:
     Args:
         entropy: (N, h, w) cross-entropy summed over the labelled part of each cell.
         labelled: (N, h, w) share of each cell that is labelled.
-        hard: what counts.
+        hard: which cells count; those without labels never do.
 
     Returns:
-        (N, h, w) float32: 1 for the cells that count, 0 for the others and for those without labels.
+        (N, h, w) float32, 1 or 0.
     """
     known = labelled > 0
     mean = ops.where(known, entropy / ops.maximum(labelled, 1e-6), -1.0)  # -log of the geometric mean probability

@@ -63,13 +63,9 @@ class GradualPruning:
         self._pruner.prune(1.0 if widths else self._ratio)  # given widths to keep, 1.0 stops at exactly those
 
     def compacted(self, weights: Weights) -> Weights | None:
-        """The narrow network without the removed channels, which gives the same outputs.
+        """The narrow network without the removed channels, which gives the same outputs; None if single weights are removed.
 
-        Args:
-            weights: of the network when all is removed, zero where it is masked.
-
-        Returns:
-            None if single weights are removed: no network is narrower then.
+        `weights` are those of the network when all is removed, zero where it is masked.
         """
         if self._target is None:
             return None

@@ -160,10 +160,7 @@ def crop_stages(recipe: Recipe, images: int) -> tuple[CropStage, ...]:
 def learning_rate(recipe: Recipe, step: int, total_steps: int) -> float:
     """Linear warm-up, then half a cosine down to `final_rate` of the peak (Loshchilov and Hutter, arXiv 1608.03983).
 
-    Args:
-        recipe: peak, floor and warm-up.
-        step: steps done so far.
-        total_steps: steps of the whole run.
+    `step` counts the steps done so far, of the `total_steps` of the whole run.
     """
     warmup = min(recipe.warmup_steps, total_steps // 4)
     if step < warmup:

@@ -39,13 +39,7 @@ class InferenceResponse:
 
 
 def respond(service: Service, served: Served, body: bytes, lengths: Sequence[str]) -> InferenceResponse:
-    """Respond to a request; for a worker's thread.
-
-    Args:
-        service: its limits and metrics.
-        served: the model.
-        body: of the request.
-        lengths: headers that tell how long its JSON is.
+    """Respond to a request; for a worker's thread. `lengths` are the headers that tell how long the JSON of its body is.
 
     Raises:
         BadRequest, TooLarge: the request is wrong.

@@ -67,17 +67,11 @@ def check_parameters(names: Collection[str]) -> None:
 
 
 def check_input(name: str, datatype: str, shape: Sequence[int], *, pixels: int) -> None:
-    """Refuse an input that is no picture.
-
-    Args:
-        name: of the input.
-        datatype: as the protocol names it.
-        shape: must be 1, height, width, 3.
-        pixels: most that are taken.
+    """Refuse an input that is no picture of 1, height, width, 3.
 
     Raises:
-        BadRequest: it is another one.
-        TooLarge: it has more pixels.
+        BadRequest: name, datatype (as the protocol names it) or shape is another one.
+        TooLarge: it has more than `pixels` pixels.
     """
     if name != INPUT:
         raise BadRequest(f"there is one input, {INPUT}, and no other")
@@ -92,11 +86,7 @@ def check_input(name: str, datatype: str, shape: Sequence[int], *, pixels: int) 
 
 
 def wanted(served: Served, names: Sequence[str]) -> tuple[str, ...]:
-    """The outputs that a request gets.
-
-    Args:
-        served: the model.
-        names: asked for; none means all.
+    """The outputs that a request gets: those of these names, or all if there is none.
 
     Raises:
         BadRequest: one does not exist, or twice in `names`.
@@ -110,12 +100,7 @@ def wanted(served: Served, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def infer(served: Served, data: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Run a model once.
-
-    Args:
-        served: the model.
-        data: (1, H, W, 3) uint8 BGR.
-        names: of the wanted outputs; only these are computed.
+    """Run a model once on (1, H, W, 3) uint8 BGR; only the outputs of these names are computed.
 
     Returns:
         Name to output: `classes` and `confidence` (1, H, W) uint8, the network's own output as it comes.
@@ -151,10 +136,6 @@ class Reloads:
 
     async def load(self, name: str, parameters: Collection[str]) -> Served:
         """Reload a model; the workers of requests are not needed for it, so that it happens under any load.
-
-        Args:
-            name: of the model.
-            parameters: names of those in the request; none is possible.
 
         Raises:
             BadRequest: there are parameters, or the files hold no fitting model; the version before goes on serving.

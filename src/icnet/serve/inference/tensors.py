@@ -21,14 +21,7 @@ _PADDING = np.full(3, ord("#"), np.uint8)
 
 
 def from_bytes(data: bytes | memoryview, shape: Sequence[int]) -> np.ndarray:
-    """Values as they lie in memory.
-
-    Args:
-        data: one byte for each.
-        shape: of the tensor.
-
-    Returns:
-        The tensor, uint8, read-only in the memory of `data`.
+    """Values as they lie in memory, one byte for each: uint8 of that shape, read-only in the memory of `data`.
 
     Raises:
         BadRequest: not as many as the shape says.
@@ -40,14 +33,7 @@ def from_bytes(data: bytes | memoryview, shape: Sequence[int]) -> np.ndarray:
 
 
 def from_json(text: bytes, shape: Sequence[int]) -> np.ndarray:
-    """Values in a JSON array, flat or nested as the shape says.
-
-    Args:
-        text: the array, in any spacing.
-        shape: of the tensor.
-
-    Returns:
-        The tensor, uint8.
+    """Values in a JSON array, flat or nested as the shape says, in any spacing: uint8 of that shape.
 
     Raises:
         BadRequest: anything but as many integers from 0 to 255 as the shape says, or not valid JSON.
@@ -130,15 +116,12 @@ def _starts(digits: np.ndarray) -> np.ndarray:
 
 
 def from_varints(pieces: Iterable[bytes | memoryview], others: Iterable[int], shape: Sequence[int]) -> np.ndarray:
-    """Values in a repeated integer field of a protobuf message.
+    """Values in a repeated integer field of a protobuf message: uint8 of that shape.
 
     Args:
         pieces: the packed ones, as they are encoded.
         others: those that were sent one by one; both cannot be mixed.
         shape: of the tensor.
-
-    Returns:
-        The tensor, uint8.
 
     Raises:
         BadRequest: anything but as many integers from 0 to 255 as the shape says.

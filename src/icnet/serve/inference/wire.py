@@ -48,13 +48,7 @@ def without(message: bytes, cut: Mapping[int, Any]) -> tuple[bytes, list[tuple[P
 
 
 def with_parts(message: bytes, number: int, parts: Iterable[memoryview]) -> bytes:
-    """Add values of a repeated field, without copying them more than once.
-
-    Args:
-        message: encoded, without them.
-        number: of the field, which is one of bytes.
-        parts: its values.
-    """
+    """Add values of a repeated field of bytes to an encoded message without them, copying them once."""
     pieces: list[bytes | memoryview] = [message]
     for part in parts:
         pieces += [_varint(number << 3 | _BYTES) + _varint(len(part)), part]
