@@ -38,11 +38,6 @@ class Refused(IcnetError):
         return grpc.StatusCode[self.code_name]
 
 
-def error_document(text: str) -> dict[str, str]:
-    """The JSON of every error over HTTP; `text` is one sentence."""
-    return {"error": text}
-
-
 class BadRequest(Refused):
     """The request does not say what it should."""
 

@@ -1,7 +1,9 @@
 import asyncio
+import contextlib
 import json
 import logging
 import queue
+import socket
 import threading
 import time
 from collections import Counter
@@ -10,6 +12,7 @@ from contextlib import contextmanager
 
 import grpc
 import numpy as np
+import psutil
 import pytest
 import tritonclient.grpc
 import trustme
@@ -348,6 +351,30 @@ def test_a_bomb_is_not_inflated(channel):
     assert code is Code.RESOURCE_EXHAUSTED
     # The client holds the message once more while it compresses.
     assert max(peak) - peak[0] < 1.7 * len(bomb)
+
+
+def frame(kind: int, data: bytes = b"", stream: int = 0) -> bytes:
+    """Of HTTP/2."""
+    return len(data).to_bytes(3, "big") + bytes([kind, 0]) + stream.to_bytes(4, "big") + data
+
+
+def test_headers_that_never_end(weight_file, monkeypatch):
+    monkeypatch.setattr("icnet.serve.inference.servicer._AGE_SECONDS", 1)
+    monkeypatch.setattr("icnet.serve.inference.servicer._LAST_CALLS_SECONDS", 0.5)
+    post, more = b"\x83\x86\x44\x02/a\x41\x01a", b"\x00\x01a\x7f\x81\x07" + b"b" * 1024
+    with serving_protocol(service(weight_file)) as both, tritonclient.grpc.InferenceServerClient(both.grpc) as client:
+        host, port = both.grpc.split(":")
+        with socket.create_connection((host, int(port)), timeout=5) as endless:
+            endless.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4) + frame(1, post, 1))
+            end, process = time.monotonic() + 8, psutil.Process()
+            before = peak = process.memory_info().rss
+            with contextlib.suppress(ConnectionError):
+                while time.monotonic() < end:
+                    endless.sendall(frame(9, more, 1) * 50)
+                    peak = max(peak, process.memory_info().rss)
+                    assert client.is_server_live()  # on its second or third connection by then
+            assert time.monotonic() < end
+            assert peak - before < 64 << 20
 
 
 def test_a_message_that_does_not_come(channel):

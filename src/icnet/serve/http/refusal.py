@@ -2,7 +2,7 @@
 
 from starlette.responses import JSONResponse
 
-from icnet.serve.errors import Refused, Unauthorized, error_document
+from icnet.serve.errors import Refused, Unauthorized
 
 _CHALLENGES = ('Basic realm="icnet", charset="UTF-8"', 'Bearer realm="icnet"')
 """Browsers ask for a password at the first."""
@@ -10,7 +10,7 @@ _CHALLENGES = ('Basic realm="icnet", charset="UTF-8"', 'Bearer realm="icnet"')
 
 def error_response(text: str, status: int, headers: dict[str, str] | None = None) -> JSONResponse:
     """A response that says in one sentence what is wrong."""
-    return JSONResponse(error_document(text), status, headers)
+    return JSONResponse({"error": text}, status, headers)
 
 
 def refusal(error: Refused) -> JSONResponse:

@@ -21,6 +21,9 @@ _SLACK_BYTES = 64 * 1024
 _STREAMS = 64
 """Calls of one connection that run at a time; the client holds back the others."""
 
+_AGE_SECONDS, _LAST_CALLS_SECONDS = 600, 60
+"""Of a connection, and then for the calls that it has begun: gRPC reads headers that never end, and keeps nothing of them."""
+
 _INT, _UINT, _CONTENTS, _INPUTS, _RAW = 2, 4, 5, 5, 7
 _CUT = {_INPUTS: {_CONTENTS: {_INT: None, _UINT: None}}, _RAW: None}
 """Fields of a ModelInferRequest that hold the values of tensors."""
@@ -58,6 +61,8 @@ def grpc_server(
         ("grpc.max_concurrent_streams", _STREAMS),
         ("grpc.http.overload_protection", 0),  # it refuses streams with UNAVAILABLE, before we can say why and when to come again
         ("grpc.max_connection_idle_ms", _int32(1000 * limits.idle_seconds)),
+        ("grpc.max_connection_age_ms", _int32(1000 * _AGE_SECONDS)),  # clients go on with a new one by themselves
+        ("grpc.max_connection_age_grace_ms", _int32(1000 * _LAST_CALLS_SECONDS)),
         ("grpc.server_handshake_timeout_ms", _int32(1000 * limits.header_seconds)),
     ]
     server = grpc.aio.server(options=options)
