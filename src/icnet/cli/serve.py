@@ -40,6 +40,10 @@ def serve(
         list[str] | None,
         typer.Option(metavar="NAME", help="Another name under which a server without a token is addressed; may be repeated."),
     ] = None,
+    allow_origin: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ORIGIN", help="A page there, such as https://example.org, may use the server; may be repeated."),
+    ] = None,
     tls_cert: Annotated[Path | None, typer.Option(metavar="FILE", help="Certificate chain (PEM) for TLS.")] = None,
     tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Its private key (PEM).")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Requests worked on side by side.")] = _DEFAULT.workers,
@@ -65,6 +69,7 @@ def serve(
     max_megapixels: Annotated[
         float, typer.Option(min=0.001, callback=finite, help="Pictures with more are refused unread.")
     ] = _LIMITS.pixels / 1e6,
+    max_batch: Annotated[int, typer.Option(min=1, help="Most pictures in one tensor.")] = _LIMITS.batch,
     max_json_depth: Annotated[int, typer.Option(min=1, help="Deepest nesting of JSON.")] = _LIMITS.json_depth,
     max_header_kib: Annotated[
         float, typer.Option(min=1, callback=finite, help="Largest headers of a request.")
@@ -109,6 +114,7 @@ def serve(
         decompressed_bytes=round(max_decompressed_mib * _MIB),
         buffered_bytes=round(max_buffered_mib * _MIB),
         pixels=round(max_megapixels * 1e6),
+        batch=max_batch,
         json_depth=max_json_depth,
         header_bytes=round(max_header_kib * _KIB),
         header_seconds=header_seconds,
@@ -124,6 +130,7 @@ def serve(
         grpc_port=None if no_grpc else grpc_port,
         token=_token(token_file),
         hosts=tuple(allow_host or ()),
+        origins=tuple(allow_origin or ()),
         tls=(tls_cert, tls_key) if tls_cert and tls_key else None,
         workers=workers,
         drain_seconds=drain_seconds,

@@ -6,6 +6,7 @@ from pathlib import Path
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -14,10 +15,14 @@ from icnet import __version__
 from icnet.serve.errors import Refused
 from icnet.serve.http.gatekeeper import Gatekeeper
 from icnet.serve.http.refusal import error_response, refusal
+from icnet.serve.inference.exchange import HEADER
 from icnet.serve.inference.routes import routes as inference_routes
 from icnet.serve.page.routes import routes as page_routes
 from icnet.serve.pictures.routes import routes as pictures_routes
 from icnet.serve.service import Service
+
+_TOLD = ("X-Model-Name", "X-Model-Version", "X-Request-Id", "Server-Timing", "Retry-After", HEADER)
+"""Headers that pages of other origins may read."""
 
 
 def build_app(service: Service) -> Starlette:
@@ -42,9 +47,24 @@ def build_app(service: Service) -> Starlette:
             Route("/metrics", metrics),
             Route("/openapi.json", openapi),
         ],
-        middleware=[Middleware(Gatekeeper, service=service)],
+        middleware=[*_elsewhere(service), Middleware(Gatekeeper, service=service)],
         exception_handlers={Refused: _refused, HTTPException: _http_error},
     )
+
+
+def _elsewhere(service: Service) -> list[Middleware]:
+    """What lets pages of other origins in, before the gatekeeper: browsers ask for leave without a token."""
+    if not service.origins:
+        return []
+    policy = Middleware(
+        CORSMiddleware,
+        allow_origins=sorted(service.origins),
+        allow_methods=["GET", "HEAD", "POST"],
+        allow_headers=["*"],
+        allow_private_network=True,
+        expose_headers=_TOLD,
+    )
+    return [policy]
 
 
 async def _refused(request: Request, error: Exception) -> Response:

@@ -33,6 +33,8 @@ class Limits:
     """Open over HTTP at one time, and calls in progress over gRPC, health aside; each of these may have a body on its way."""
     queue: int = 16
     """Requests that wait, beside those being worked on; more are refused at once."""
+    batch: int = 16
+    """Pictures of a tensor."""
 
     def __post_init__(self) -> None:
         for name in self.__dataclass_fields__:

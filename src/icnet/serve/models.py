@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from icnet.runtime.segmenter import Segmenter
 from icnet.serve.errors import NotFound
 from icnet.serve.logs import event
 from icnet.serve.metrics import Metrics
+from icnet.serve.statistics import Statistics
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +24,7 @@ class Served:
     version: str
     """Beginning of the SHA-256 of its files: the same version is the same model, on every server."""
     segmenter: Segmenter
+    statistics: Statistics = field(default_factory=Statistics)
 
 
 class Models:

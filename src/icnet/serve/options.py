@@ -1,5 +1,6 @@
 """How a server runs; the defaults of `icnet serve`."""
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -7,6 +8,8 @@ from icnet.base.errors import UsageError
 from icnet.network.spec import DEFAULT_MODEL
 from icnet.serve.limits import Limits
 from icnet.serve.security import is_loopback
+
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@\s]+")
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,8 @@ class ServerOptions:
     """What clients must show; may be missing only on a loopback address."""
     hosts: tuple[str, ...] = ()
     """More names under which a server without a token may be addressed."""
+    origins: tuple[str, ...] = ()
+    """Of pages elsewhere that may use the server, such as https://example.org; * stands for all."""
     tls: tuple[Path, Path] | None = None
     """Certificate chain and private key, PEM."""
     workers: int = 3
@@ -38,6 +43,11 @@ class ServerOptions:
             raise UsageError(
                 f"{self.host} can be reached from other machines: give clients a token with --token-file, or listen on 127.0.0.1"
             )
+        for origin in self.origins:
+            if origin != "*" and not _ORIGIN.fullmatch(origin):
+                raise UsageError(
+                    f"{origin} is no origin: give scheme, name and port alone, such as https://example.org:8443, or *"
+                )
         if self.drain_seconds < 1:
             raise UsageError(f"the end must wait 1 s or more for what is in flight, not {self.drain_seconds} s")
         if self.workers < 1:

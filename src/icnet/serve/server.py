@@ -160,7 +160,7 @@ def _service(options: ServerOptions) -> Service:
     pool = Pool(options.workers, options.limits.queue, metrics)
     # With a token a page of another origin gains nothing by pointing its own name at this server.
     hosts = None if options.token else _LOOPBACK_NAMES | {name.strip("[]").lower() for name in (options.host, *options.hosts)}
-    return Service(models, pool, options.limits, metrics, token=options.token, hosts=hosts)
+    return Service(models, pool, options.limits, metrics, token=options.token, hosts=hosts, origins=frozenset(options.origins))
 
 
 async def _start_grpc(service: Service, options: ServerOptions) -> tuple[grpc.aio.Server, str]:

@@ -22,6 +22,8 @@ class Service:
     """What clients must show; None lets everybody in."""
     hosts: frozenset[str] | None = None
     """Names under which the server may be addressed over HTTP, lower case, without ports; None allows all."""
+    origins: frozenset[str] = frozenset()
+    """Origins of pages elsewhere that may use the server; * stands for all."""
     draining: bool = False
     """The server is about to end: what is in flight is answered, nothing new begun."""
     budget: Budget = field(init=False)

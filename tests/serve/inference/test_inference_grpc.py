@@ -90,10 +90,10 @@ def test_what_triton_clients_ask_first(both, client):
     metadata = client.get_model_metadata("tiny")
     assert (metadata.name, metadata.platform, list(metadata.versions)) == ("tiny", "icnet_openvino", [served.version])
     assert [(tensor.name, tensor.datatype, list(tensor.shape)) for tensor in [*metadata.inputs, *metadata.outputs]] == [
-        ("data", "UINT8", [1, -1, -1, 3]),
-        ("classes", "UINT8", [1, -1, -1]),
-        ("confidence", "UINT8", [1, -1, -1]),
-        ("logits", "FP32", [1, 12, 24, 32]),
+        ("data", "UINT8", [-1, -1, -1, 3]),
+        ("classes", "UINT8", [-1, -1, -1]),
+        ("confidence", "UINT8", [-1, -1, -1]),
+        ("logits", "FP32", [-1, 12, 24, 32]),
     ]
 
 
@@ -112,6 +112,30 @@ def test_outputs_are_the_segmenters_own(both, client, size_hw):
     result = client.infer("tiny", triton_input(data), outputs=outputs, compression_algorithm="gzip")
     assert [output.name for output in result.get_response().outputs] == ["confidence", "classes"]
     assert np.array_equal(result.as_numpy("classes"), expected.classes[np.newaxis])
+
+
+def test_several_pictures_at_a_time(both, client):
+    data, segmenter = np.concatenate([picture((33, 20), seed=seed) for seed in range(3)]), both.service.models.get().segmenter
+    result = client.infer("tiny", triton_input(data))
+    assert result.as_numpy("logits").shape == (3, 12, 24, 32)
+    for number, frame in enumerate(data):
+        assert np.array_equal(result.as_numpy("classes")[number], segmenter(frame).classes)
+
+
+def test_configuration_and_statistics(both, client):
+    served = both.service.models.get()
+    config = client.get_model_config("tiny", served.version, as_json=True)["config"]
+    assert (config["name"], config["max_batch_size"]) == ("tiny", 16)
+    assert config["input"] == [{"name": "data", "data_type": "TYPE_UINT8", "format": "FORMAT_NHWC", "dims": ["-1", "-1", "3"]}]
+    assert [one["data_type"] for one in config["output"]] == ["TYPE_UINT8", "TYPE_UINT8", "TYPE_FP32"]
+    before = client.get_inference_statistics().model_stats[0]
+    client.infer("tiny", triton_input(picture()))
+    (after,) = client.get_inference_statistics("tiny", served.version).model_stats
+    assert (after.name, after.version, after.inference_count) == ("tiny", served.version, before.inference_count + 1)
+    assert after.inference_stats.success.count == before.inference_stats.success.count + 1
+    assert after.inference_stats.compute_infer.ns > before.inference_stats.compute_infer.ns
+    with pytest.raises(InferenceServerException, match="no such model"):
+        client.get_inference_statistics("other")
 
 
 def test_asynchronous_inference(both, client):

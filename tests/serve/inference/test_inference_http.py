@@ -99,11 +99,11 @@ def test_what_triton_clients_ask_first(both, client):
         "name": "tiny",
         "versions": [served.version],
         "platform": "icnet_openvino",
-        "inputs": [{"name": "data", "datatype": "UINT8", "shape": [1, -1, -1, 3]}],
+        "inputs": [{"name": "data", "datatype": "UINT8", "shape": [-1, -1, -1, 3]}],
         "outputs": [
-            {"name": "classes", "datatype": "UINT8", "shape": [1, -1, -1]},
-            {"name": "confidence", "datatype": "UINT8", "shape": [1, -1, -1]},
-            {"name": "logits", "datatype": "FP32", "shape": [1, 12, 24, 32]},
+            {"name": "classes", "datatype": "UINT8", "shape": [-1, -1, -1]},
+            {"name": "confidence", "datatype": "UINT8", "shape": [-1, -1, -1]},
+            {"name": "logits", "datatype": "FP32", "shape": [-1, 12, 24, 32]},
         ],
     }
 
@@ -125,6 +125,53 @@ def test_outputs_are_the_segmenters_own(both, client, binary_in, binary_out, siz
     assert result.as_numpy("logits").shape == (1, 12, 24, 32)
     if size_hw == segmenter.engine.size_hw:
         assert np.array_equal(result.as_numpy("logits"), segmenter.engine.infer(data))
+
+
+@pytest.mark.parametrize("binary", [True, False])
+def test_several_pictures_at_a_time(both, client, binary):
+    data, segmenter = np.concatenate([picture((33, 20), seed=seed) for seed in range(3)]), both.service.models.get().segmenter
+    outputs = [tritonclient.http.InferRequestedOutput(name, binary_data=binary) for name in ("classes", "logits", "confidence")]
+    result = client.infer("tiny", triton_input(data, binary_data=binary), outputs=outputs)
+    assert result.as_numpy("logits").shape == (3, 12, 24, 32)
+    for number, frame in enumerate(data):
+        expected = segmenter(frame, confidence=True)
+        assert np.array_equal(result.as_numpy("classes")[number], expected.classes)
+        assert np.array_equal(result.as_numpy("confidence")[number], expected.confidence)
+
+
+def test_configuration_and_statistics(both, client):
+    served = both.service.models.get()
+    config = client.get_model_config("tiny")
+    assert config == client.get_model_config("tiny", served.version)
+    assert (config["name"], config["platform"], config["max_batch_size"]) == ("tiny", "icnet_openvino", 16)
+    assert config["input"] == [{"name": "data", "data_type": "TYPE_UINT8", "format": "FORMAT_NHWC", "dims": [-1, -1, 3]}]
+    assert [(one["name"], one["data_type"], one["dims"]) for one in config["output"]] == [
+        ("classes", "TYPE_UINT8", [-1, -1]),
+        ("confidence", "TYPE_UINT8", [-1, -1]),
+        ("logits", "TYPE_FP32", [12, 24, 32]),
+    ]
+
+    def told(*names: str) -> dict:
+        (one,) = client.get_inference_statistics(*names)["model_stats"]
+        assert (one["name"], one["version"]) == ("tiny", served.version)
+        return one
+
+    before = told()
+    client.infer("tiny", triton_input(np.concatenate([picture(), picture()])))
+    client.infer("tiny", triton_input(picture()))
+    with pytest.raises(InferenceServerException, match="classification"):
+        client.infer("tiny", triton_input(picture()), parameters={"classification": 1})
+    after = told("tiny", served.version)
+    assert after["inference_count"] - before["inference_count"] == 3
+    assert after["last_inference"] == pytest.approx(1000 * time.time(), abs=60_000)
+    for name, count in {"success": 2, "fail": 1, "queue": 2, "compute_input": 2, "compute_infer": 2, "compute_output": 2}.items():
+        old, new = before["inference_stats"][name], after["inference_stats"][name]
+        assert new["count"] - old["count"] == count, name
+        assert 0 < new["ns"] - old["ns"] < 60e9, name
+    (executions,) = after["batch_stats"]
+    assert (executions["batch_size"], executions["compute_infer"]["count"]) == (1, after["execution_count"])
+    for path in ("other/stats", "other/config", "tiny/versions/1/stats"):
+        assert call(both, f"/v2/models/{path}")[0] == 404
 
 
 def test_all_outputs_where_none_is_named(both, client):
@@ -240,11 +287,11 @@ WRONG = {
     "shape of floats": (asked(tensor={"shape": [1.0, 3, 4, 3]}), "inputs.0.shape.0: "),
     "shape of booleans": (asked(tensor={"shape": [True, 3, 4, 3]}), "inputs.0.shape.0: "),
     "shape null": (asked(tensor={"shape": [1, None, 4, 3]}), "inputs.0.shape.1: "),
-    "no rank": (asked(tensor={"shape": []}), "must be [1, height, width, 3]"),
-    "rank 3": (asked(tensor={"shape": [3, 4, 3]}), "must be [1, height, width, 3]"),
-    "rank 5": (asked(tensor={"shape": [1, 1, 3, 4, 3]}), "must be [1, height, width, 3]"),
-    "batch": (asked(tensor={"shape": [2, 3, 2, 3]}), "must be [1, height, width, 3]"),
-    "NCHW": (asked(tensor={"shape": [1, 3, 4, 4]}), "must be [1, height, width, 3]"),
+    "no rank": (asked(tensor={"shape": []}), "must be [pictures, height, width, 3]"),
+    "rank 3": (asked(tensor={"shape": [3, 4, 3]}), "must be [pictures, height, width, 3]"),
+    "rank 5": (asked(tensor={"shape": [1, 1, 3, 4, 3]}), "must be [pictures, height, width, 3]"),
+    "no picture": (asked(tensor={"shape": [0, 3, 4, 3]}), "at least one pixel"),
+    "NCHW": (asked(tensor={"shape": [1, 3, 4, 4]}), "must be [pictures, height, width, 3]"),
     "no pixel": (asked(tensor={"shape": [1, 0, 4, 3], "data": []}), "at least one pixel"),
     "negative": (asked(tensor={"shape": [1, -3, -4, 3]}), "at least one pixel"),
     "overflow": (asked(tensor={"shape": [1, 2**70, 4, 3]}), "inputs.0.shape.1: must be an integer, and one of 64 bits"),
@@ -318,7 +365,7 @@ def test_null_counts_as_not_given(both):
 
 
 def test_more_pixels_than_allowed(both):
-    for shape in ([1, 1000, 1000, 3], [1, 2**62, 2**62, 3]):
+    for shape in ([2, 800, 800, 3], [17, 1, 1, 3], [1, 1000, 1000, 3], [1, 2**62, 2**62, 3]):
         assert error(both, INFER, asked(tensor={"shape": shape}))[0] == 413
 
 

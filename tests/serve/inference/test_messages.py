@@ -12,9 +12,12 @@ from icnet.serve.inference.messages import DESCRIPTOR, message_class
 
 METHODS = [
     "ServerLive", "ServerReady", "ModelReady", "ServerMetadata", "ModelMetadata", "ModelInfer", "RepositoryIndex",
-    "RepositoryModelLoad", "RepositoryModelUnload",
+    "RepositoryModelLoad", "RepositoryModelUnload", "ModelConfig", "ModelStatistics",
 ]  # fmt: skip
-OURS = [f"{method}{side}" for method in METHODS for side in ("Request", "Response")] + ["InferTensorContents"]
+OURS = [f"{method}{side}" for method in METHODS for side in ("Request", "Response")] + [
+    "InferTensorContents", "ModelStatistics", "InferStatistics", "InferBatchStatistics", "StatisticDuration",
+]  # fmt: skip
+CONFIGURED = ["ModelConfig", "ModelInput", "ModelOutput"]
 
 
 def described(message) -> descriptor_pb2.DescriptorProto:
@@ -40,12 +43,17 @@ def test_descriptor_is_that_of_the_proto(tmp_path):
     assert made.read_bytes() == (folder / DESCRIPTOR).read_bytes(), "messages.proto was changed: run `poe protos`"
 
 
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", OURS + CONFIGURED)
 def test_fields_are_those_of_the_protocol(name):
-    from tritonclient.grpc import service_pb2
+    from tritonclient.grpc import model_config_pb2, service_pb2
 
-    ours, theirs = facts(described(message_class(name))), facts(described(getattr(service_pb2, name)))
+    defined = getattr(model_config_pb2 if name in CONFIGURED else service_pb2, name)
+    ours, theirs = facts(described(message_class(name))), facts(described(defined))
     assert ours.items() <= theirs.items()
+    for field in message_class(name).DESCRIPTOR.fields:
+        if field.enum_type is not None:
+            numbers = defined.DESCRIPTOR.fields_by_name[field.name].enum_type.values_by_name
+            assert all(numbers[value.name].number == value.number for value in field.enum_type.values)
 
 
 def test_another_programs_messages_are_understood():

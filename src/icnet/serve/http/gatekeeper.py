@@ -107,7 +107,8 @@ class Gatekeeper:
             raise Forbidden(
                 "this server has another name than the request's host header: ask it by its own, or name that with --allow-host"
             )
-        if scope["method"] not in ("GET", "HEAD") and _from_elsewhere(headers, parsed):
+        allowed = not self._service.origins.isdisjoint(("*", headers.get("origin")))
+        if scope["method"] not in ("GET", "HEAD") and not allowed and _from_elsewhere(headers, parsed):
             raise Forbidden("browsers may send this from the server's own page only")
         if scope["path"] not in HEALTH:
             check_token(self._service.token, headers.get("authorization"))

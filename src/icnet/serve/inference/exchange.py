@@ -1,6 +1,7 @@
 """A request for inference as it comes over HTTP, and its response."""
 
 import re
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +15,10 @@ from icnet.serve.inference import protocol
 from icnet.serve.inference.json_body import JsonBody, read_json
 from icnet.serve.inference.schemas import InferenceRequest, RequestInput
 from icnet.serve.inference.tensors import from_bytes, from_json, to_bytes, to_json
+from icnet.serve.limits import Limits
 from icnet.serve.models import Served
 from icnet.serve.service import Service
+from icnet.serve.statistics import Recording
 
 HEADER = "Inference-Header-Content-Length"
 """Bytes of JSON before the binary data; without it the whole body is JSON."""
@@ -38,23 +41,28 @@ class InferenceResponse:
         return sum(map(len, self.pieces))
 
 
-def respond(service: Service, served: Served, body: bytes, lengths: Sequence[str]) -> InferenceResponse:
+def respond(
+    service: Service, served: Served, body: bytes, lengths: Sequence[str], recording: Recording | None = None
+) -> InferenceResponse:
     """Respond to a request; for a worker's thread. `lengths` are the headers that tell how long the JSON of its body is.
 
     Raises:
         BadRequest, TooLarge: the request is wrong.
     """
-    with service.metrics.stage("decode"):
+    recording = recording or Recording(service.metrics, time.perf_counter_ns())
+    recording.served = served
+    with recording.stage("decode"):
         json, binary = _divided(body, lengths)
         parsed = read_json(json, service.limits.json_depth, array_at=("inputs", 0, "data"))
         request = validated(InferenceRequest, parsed.document)
         protocol.check_parameters(request.parameters)
         binary_names = _binary_names(request)
         names = protocol.wanted(served, [output.name for output in request.outputs])
-        data = _data(request.inputs[0], parsed, binary, service.limits.pixels)
-    with service.metrics.stage("segment"):
+        data = _data(request.inputs[0], parsed, binary, service.limits)
+        recording.pictures = len(data)
+    with recording.stage("segment"):
         results = protocol.infer(served, data, names)
-    with service.metrics.stage("encode"):
+    with recording.stage("encode"):
         about = {"model_name": served.name, "model_version": served.version}
         if request.id is not None:
             about["id"] = request.id
@@ -89,9 +97,9 @@ def _flag(parameters: dict[str, Any], name: str, default: bool) -> bool:
     return value
 
 
-def _data(tensor: RequestInput, parsed: JsonBody, binary: memoryview, pixels: int) -> np.ndarray:
+def _data(tensor: RequestInput, parsed: JsonBody, binary: memoryview, limits: Limits) -> np.ndarray:
     protocol.check_parameters(tensor.parameters)
-    protocol.check_input(tensor.name, tensor.datatype, tensor.shape, pixels=pixels)
+    protocol.check_input(tensor.name, tensor.datatype, tensor.shape, limits)
     size = tensor.parameters.get("binary_data_size")
     if size is None:
         if tensor.data is None:

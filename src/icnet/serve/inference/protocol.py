@@ -15,6 +15,7 @@ from icnet.base.errors import ModelError
 from icnet.runtime.decode import decode, decode_confidence
 from icnet.runtime.preprocess import resize_frame
 from icnet.serve.errors import BadRequest, Draining, Forbidden, TooLarge
+from icnet.serve.limits import Limits
 from icnet.serve.models import Served
 from icnet.serve.service import Service
 
@@ -22,7 +23,11 @@ INPUT, CLASSES, CONFIDENCE = "data", "classes", "confidence"
 
 PLATFORM = "icnet_openvino"
 
-SERVER = {"name": "icnet", "version": __version__, "extensions": ["binary_tensor_data", "model_repository"]}
+SERVER = {
+    "name": "icnet",
+    "version": __version__,
+    "extensions": ["binary_tensor_data", "model_configuration", "model_repository", "statistics"],
+}
 
 DATATYPES = {np.dtype(np.uint8): "UINT8", np.dtype(np.float32): "FP32"}
 
@@ -39,19 +44,39 @@ def metadata(served: Served) -> dict[str, Any]:
         "name": served.name,
         "versions": [served.version],
         "platform": PLATFORM,
-        "inputs": [{"name": INPUT, "datatype": "UINT8", "shape": [1, -1, -1, 3]}],
-        "outputs": [{"name": name, "datatype": kind, "shape": shape} for name, (kind, shape) in _outputs(served).items()],
+        "inputs": [{"name": INPUT, "datatype": "UINT8", "shape": [-1, -1, -1, 3]}],
+        "outputs": [{"name": name, "datatype": kind, "shape": [-1, *shape]} for name, (kind, shape) in _outputs(served).items()],
     }
 
 
+def configuration(served: Served, limits: Limits) -> dict[str, Any]:
+    """What the extension for configurations tells of a model: shapes are without the number of pictures."""
+    outputs = _outputs(served).items()
+    return {
+        "name": served.name,
+        "platform": PLATFORM,
+        "backend": "icnet",
+        "max_batch_size": limits.batch,
+        "input": [{"name": INPUT, "data_type": "TYPE_UINT8", "format": "FORMAT_NHWC", "dims": [-1, -1, 3]}],
+        "output": [{"name": name, "data_type": f"TYPE_{kind}", "dims": shape} for name, (kind, shape) in outputs],
+    }
+
+
+def statistics(service: Service, name: str | None = None, version: str | None = None) -> dict[str, Any]:
+    """What the extension for statistics tells of a model, or of all."""
+    chosen = [service.models.get(name, version)] if name else list(service.models)
+    about = [{"name": served.name, "version": served.version} | served.statistics.document() for served in chosen]
+    return {"model_stats": about}
+
+
 def _outputs(served: Served) -> dict[str, tuple[str, list[int]]]:
-    """Name to datatype and shape; -1 is the picture's own height and width."""
+    """Name to datatype and shape for each picture; -1 is its own height and width."""
     engine = served.segmenter.engine
-    outputs = {CLASSES: ("UINT8", [1, -1, -1])}
+    outputs = {CLASSES: ("UINT8", [-1, -1])}
     if engine.output != "index":
         stride = 4 if engine.output == "logits" else 1
-        outputs[CONFIDENCE] = ("UINT8", [1, -1, -1])
-        outputs[engine.output] = ("FP32", [1, len(NAMES), *(side // stride for side in engine.size_hw)])
+        outputs[CONFIDENCE] = ("UINT8", [-1, -1])
+        outputs[engine.output] = ("FP32", [len(NAMES), *(side // stride for side in engine.size_hw)])
     return outputs
 
 
@@ -66,23 +91,24 @@ def check_parameters(names: Collection[str]) -> None:
             raise BadRequest(f"the parameter {name} is not supported: send the request without it")
 
 
-def check_input(name: str, datatype: str, shape: Sequence[int], *, pixels: int) -> None:
-    """Refuse an input that is no picture of 1, height, width, 3.
+def check_input(name: str, datatype: str, shape: Sequence[int], limits: Limits) -> None:
+    """Refuse an input that is no pictures, height, width, 3.
 
     Raises:
         BadRequest: name, datatype (as the protocol names it) or shape is another one.
-        TooLarge: it has more than `pixels` pixels.
+        TooLarge: it has more pictures or pixels than `limits` allow.
     """
     if name != INPUT:
         raise BadRequest(f"there is one input, {INPUT}, and no other")
     if datatype != "UINT8":
         raise BadRequest(f"{INPUT} must be of datatype UINT8")
-    if len(shape) != 4 or shape[0] != 1 or shape[3] != 3 or min(shape) < 1:
-        raise BadRequest(
-            f"the shape of {INPUT} must be [1, height, width, 3], with at least one pixel: send one picture at a time"
-        )
-    if shape[1] * shape[2] > pixels:
-        raise TooLarge(f"the picture has more than {pixels} pixels, the limit here: make it smaller")
+    if len(shape) != 4 or shape[3] != 3 or min(shape) < 1:
+        raise BadRequest(f"the shape of {INPUT} must be [pictures, height, width, 3], with at least one pixel")
+    if shape[0] > limits.batch:
+        raise TooLarge(f"there are more than {limits.batch} pictures, the limit here: send them in several requests")
+    if shape[0] * shape[1] * shape[2] > limits.pixels:
+        who, advice = ("the picture has", "make it smaller") if shape[0] == 1 else ("the pictures have", "send fewer at a time")
+        raise TooLarge(f"{who} more than {limits.pixels} pixels, the limit here: {advice}")
 
 
 def wanted(served: Served, names: Sequence[str]) -> tuple[str, ...]:
@@ -100,12 +126,17 @@ def wanted(served: Served, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def infer(served: Served, data: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Run a model once on (1, H, W, 3) uint8 BGR; only the outputs of these names are computed.
+    """Run a model on one picture after another of (N, H, W, 3) uint8 BGR; only the outputs of these names are computed.
 
     Returns:
-        Name to output: `classes` and `confidence` (1, H, W) uint8, the network's own output as it comes.
+        Name to output: `classes` and `confidence` (N, H, W) uint8, the network's own output as it comes.
     """
-    engine, frame_bgr = served.segmenter.engine, data[0]
+    each = [_infer(served, frame_bgr, names) for frame_bgr in data]
+    return each[0] if len(each) == 1 else {name: np.concatenate([one[name] for one in each]) for name in names}
+
+
+def _infer(served: Served, frame_bgr: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
+    engine = served.segmenter.engine
     raw = engine.infer(resize_frame(frame_bgr, engine.size_hw))
     results: dict[str, np.ndarray] = {engine.output: raw}
     threads = engine.options.threads

@@ -1,5 +1,6 @@
 """The Open Inference Protocol over HTTP, with tensors in JSON or behind it (Triton's binary tensor data extension)."""
 
+import time
 from collections.abc import AsyncIterator, Sequence
 from typing import NoReturn
 
@@ -16,6 +17,7 @@ from icnet.serve.inference.exchange import HEADER, InferenceResponse, respond
 from icnet.serve.inference.json_body import read_json
 from icnet.serve.inference.schemas import IndexRequest, RepositoryRequest
 from icnet.serve.service import Service
+from icnet.serve.statistics import Recording
 
 _LONGEST_SMALL = 64 * 1024
 """Bytes of a body that holds no picture."""
@@ -30,6 +32,8 @@ def routes(service: Service) -> list[Route]:
         for route in (
             Route(path, at.model),
             Route(f"{path}/ready", at.model_ready),
+            Route(f"{path}/config", at.config),
+            Route(f"{path}/stats", at.statistics),
             Route(f"{path}/infer", at.infer, methods=["POST"]),
         )
     ]
@@ -37,6 +41,7 @@ def routes(service: Service) -> list[Route]:
         Route("/v2", at.server),
         Route("/v2/health/live", at.live),
         Route("/v2/health/ready", at.ready),
+        Route("/v2/models/stats", at.statistics),
         *models,
         Route("/v2/repository/index", at.index, methods=["POST"]),
         Route("/v2/repository/models/{name}/load", at.load, methods=["POST"]),
@@ -65,6 +70,12 @@ class _Endpoints:
     async def model_ready(self, request: Request) -> Response:
         return self._readiness(name=self._service.models.get(**request.path_params).name)
 
+    async def config(self, request: Request) -> Response:
+        return JSONResponse(protocol.configuration(self._service.models.get(**request.path_params), self._service.limits))
+
+    async def statistics(self, request: Request) -> Response:
+        return JSONResponse(protocol.statistics(self._service, **request.path_params))
+
     def _readiness(self, **about: str) -> Response:
         ready = self._service.ready
         return JSONResponse({**about, "ready": ready}, 200 if ready else 503)
@@ -73,7 +84,13 @@ class _Endpoints:
         service, served = self._service, self._service.models.get(**request.path_params)
         lengths = request.headers.getlist(HEADER)
         async with received(request, service) as body:
-            response = await service.pool.run(lambda: respond(service, served, body, lengths))
+            arrived_ns = time.perf_counter_ns()
+
+            def work() -> InferenceResponse:
+                with Recording(service.metrics, arrived_ns) as recording:
+                    return respond(service, served, body, lengths, recording)
+
+            response = await service.pool.run(work)
         return _sent(response, model_headers(served))
 
     async def index(self, request: Request) -> Response:

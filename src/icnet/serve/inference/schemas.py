@@ -19,7 +19,7 @@ class _Strict(BaseModel):
 
 
 class RequestInput(_Strict):
-    """The picture, (1, H, W, 3) BGR."""
+    """The pictures, (N, H, W, 3) BGR."""
 
     name: str
     datatype: str
@@ -36,7 +36,7 @@ class RequestOutput(_Strict):
 
 
 class InferenceRequest(_Strict):
-    """`data` of one picture, and which outputs are wanted; all if none is named."""
+    """`data` of the pictures, and which outputs are wanted; all if none is named."""
 
     id: str | None = None
     parameters: dict[str, Any] = {}

@@ -1,5 +1,6 @@
 """The Open Inference Protocol over gRPC, in the event loop that serves HTTP too."""
 
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn
 
@@ -12,8 +13,10 @@ from icnet.serve.inference import protocol, wire
 from icnet.serve.inference.guard import Call, Guard
 from icnet.serve.inference.messages import SERVICE, message_class
 from icnet.serve.inference.tensors import from_bytes, from_varints, to_bytes
+from icnet.serve.limits import Limits
 from icnet.serve.models import Served
 from icnet.serve.service import Service
+from icnet.serve.statistics import Recording
 
 _SLACK_BYTES = 64 * 1024
 """Beside the values of a tensor, so that a picture that HTTP takes is not too large here."""
@@ -96,6 +99,8 @@ class _Calls:
             "ServerMetadata": self._server_metadata,
             "ModelReady": self._model_ready,
             "ModelMetadata": self._model_metadata,
+            "ModelConfig": self._model_config,
+            "ModelStatistics": self._model_statistics,
             "RepositoryIndex": self._index,
             "RepositoryModelLoad": self._load,
             "RepositoryModelUnload": self._unload,
@@ -118,6 +123,13 @@ class _Calls:
     async def _model_metadata(self, request: Any) -> dict[str, Any]:
         return protocol.metadata(self._service.models.get(request.name, request.version))
 
+    async def _model_config(self, request: Any) -> dict[str, Any]:
+        served = self._service.models.get(request.name, request.version)
+        return {"config": protocol.configuration(served, self._service.limits)}
+
+    async def _model_statistics(self, request: Any) -> dict[str, Any]:
+        return protocol.statistics(self._service, request.name, request.version)
+
     async def _index(self, request: Any) -> dict[str, Any]:
         _check_repository(request)
         return {"models": protocol.index(self._service)}
@@ -132,7 +144,13 @@ class _Calls:
         self._reloads.unload(request.model_name)
 
     async def _infer(self, message: bytes) -> tuple[bytes, Served]:
-        return await self._service.pool.run(lambda: _inferred(self._service, message))
+        arrived_ns = time.perf_counter_ns()
+
+        def work() -> tuple[bytes, Served]:
+            with Recording(self._service.metrics, arrived_ns) as recording:
+                return _inferred(self._service, message, recording)
+
+        return await self._service.pool.run(work)
 
 
 def _check_repository(request: Any) -> None:
@@ -155,29 +173,30 @@ def _parsed(name: str, message: bytes) -> Any:
         raise BadRequest(f"the message is no {name}") from error
 
 
-def _inferred(service: Service, message: bytes) -> tuple[bytes, Served]:
+def _inferred(service: Service, message: bytes, recording: Recording) -> tuple[bytes, Served]:
     """Make the reply to a ModelInferRequest; for a worker's thread."""
-    with service.metrics.stage("decode"):
+    with recording.stage("decode"):
         rest, parts = wire.without(message, _CUT)
         request = _parsed("ModelInferRequest", rest)
-        served = service.models.get(request.model_name, request.model_version)
+        recording.served = served = service.models.get(request.model_name, request.model_version)
         protocol.check_parameters(request.parameters)
         for output in request.outputs:
             protocol.check_parameters(output.parameters)
         names = protocol.wanted(served, [output.name for output in request.outputs])
-        data = _data(request, parts, service.limits.pixels)
-    with service.metrics.stage("segment"):
+        data = _data(request, parts, service.limits)
+        recording.pictures = len(data)
+    with recording.stage("segment"):
         results = protocol.infer(served, data, names)
-    with service.metrics.stage("encode"):
+    with recording.stage("encode"):
         return _response(served, request.id, results), served
 
 
-def _data(request: Any, parts: list[tuple[wire.Path, memoryview]], pixels: int) -> np.ndarray:
+def _data(request: Any, parts: list[tuple[wire.Path, memoryview]], limits: Limits) -> np.ndarray:
     if len(request.inputs) != 1:
         raise BadRequest(f"there must be one input, {protocol.INPUT}, not {len(request.inputs)}")
     tensor = request.inputs[0]
     protocol.check_parameters(tensor.parameters)
-    protocol.check_input(tensor.name, tensor.datatype, tensor.shape, pixels=pixels)
+    protocol.check_input(tensor.name, tensor.datatype, tensor.shape, limits)
     raw = [part for path, part in parts if path == (_RAW,)]
     if not raw:
         packed = {kind: [part for path, part in parts if path == (_INPUTS, _CONTENTS, kind)] for kind in (_UINT, _INT)}
