@@ -5,6 +5,8 @@
 Importing this package loads neither Keras nor OpenVINO nor NumPy; what a name needs is loaded when it is first used.
 """
 
+import os
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,11 @@ if TYPE_CHECKING:
     from icnet.runtime.segmenter import Segmentation, Segmenter
     from icnet.runtime.smooth import Smoother
     from icnet.runtime.tiles import segment_tiled
+
+# OpenVINO and NNCF, when they are imported, and ONNX Runtime report to analytics hosts, and write into the home for that. The
+# former do without the package that does it, the latter asks a variable.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __version__ = "0.5.0"
 __all__ = [

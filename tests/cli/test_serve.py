@@ -55,7 +55,7 @@ def test_the_token_may_come_from_the_environment(asked, monkeypatch):
         (["--token-file", "missing"], "cannot read"),
         (["--max-queue", "-1"], "--max-queue"),
         (["--max-body-mib", "nan"], "0.001"),
-        (["--model", "nothing.xml", "--port", "0"], "cannot read nothing.xml"),
+        (["--model", "nothing.xml", "--port", "0"], "no model file at nothing.xml"),
         (["--tls-cert", "no.pem", "--tls-key", "no.pem", "--port", "0"], "no.pem"),
     ],
 )

@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from icnet.base import places
+from icnet.base.places import CACHE, cache_folder
 from icnet.network.weights import random_weights, save_weights
 from icnet.runtime import cache
 from icnet.runtime.engine import Engine, EngineOptions
@@ -22,7 +24,7 @@ def raw(engine: Engine) -> np.ndarray:
 
 
 def test_the_second_start_reads_what_the_first_compiled(model, tmp_path, monkeypatch):
-    monkeypatch.setenv(cache.VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv(CACHE, str(tmp_path / "cache"))
     first, second = (Engine(model, EngineOptions(cache=True)) for _ in range(2))
     assert (first.from_cache, second.from_cache) == (False, True)
     assert np.array_equal(raw(first), raw(second))
@@ -30,26 +32,26 @@ def test_the_second_start_reads_what_the_first_compiled(model, tmp_path, monkeyp
 
 
 def test_a_segmenter_keeps_its_model(model, tmp_path, monkeypatch):
-    monkeypatch.setenv(cache.VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv(CACHE, str(tmp_path / "cache"))
     Segmenter(model)
     assert Segmenter(model).engine.from_cache
 
 
 def test_an_empty_variable_keeps_nothing(model, tmp_path, monkeypatch):
-    monkeypatch.setenv(cache.VARIABLE, "")
-    assert cache.cache_folder() is None
+    monkeypatch.setenv(CACHE, "")
+    assert cache_folder() is None
     assert not Engine(model, EngineOptions(cache=True)).from_cache
     assert sorted(path.name for path in tmp_path.iterdir()) == ["w.safetensors"]
 
 
 def test_without_the_variable_it_is_the_users_cache_folder(monkeypatch):
-    monkeypatch.delenv(cache.VARIABLE)
-    assert cache.cache_folder().name == "icnet"
+    monkeypatch.delenv(CACHE)
+    assert cache_folder().name == "icnet"
 
 
 @pytest.mark.parametrize("damage", ["flipped", "cut", "hole", "empty"])
 def test_a_damaged_file_costs_only_time_and_is_replaced(model, tmp_path, monkeypatch, damage):
-    monkeypatch.setenv(cache.VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv(CACHE, str(tmp_path / "cache"))
     expected, generator = raw(Engine(model, EngineOptions(cache=True))), np.random.default_rng(0)
     (blob,) = (tmp_path / "cache").glob("*.blob")
     whole = blob.read_bytes()
@@ -65,7 +67,7 @@ def test_a_damaged_file_costs_only_time_and_is_replaced(model, tmp_path, monkeyp
 
 
 def test_a_compiled_model_depends_on_all_that_made_it(model, tiny, tmp_path, monkeypatch):
-    monkeypatch.setenv(cache.VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv(CACHE, str(tmp_path / "cache"))
     Engine(model, EngineOptions(cache=True))
     for other in (EngineOptions(cache=True, size_hw=(64, 96)), EngineOptions(cache=True, threads=1)):
         assert not Engine(model, other).from_cache
@@ -78,7 +80,7 @@ def test_a_compiled_model_depends_on_all_that_made_it(model, tiny, tmp_path, mon
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has other permissions")
 def test_a_folder_in_which_others_may_write_is_not_used(model, tmp_path, monkeypatch, caplog):
-    monkeypatch.setenv(cache.VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv(CACHE, str(tmp_path / "cache"))
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache").chmod(0o777)
     for _ in range(2):
@@ -86,24 +88,24 @@ def test_a_folder_in_which_others_may_write_is_not_used(model, tmp_path, monkeyp
     assert not list((tmp_path / "cache").iterdir())
     (line,) = caplog.messages
     assert "others may write" in line
-    assert cache.VARIABLE in line
+    assert CACHE in line
 
 
 def test_an_unknown_home_keeps_nothing(monkeypatch):
-    monkeypatch.delenv(cache.VARIABLE)
-    monkeypatch.setattr(cache, "user_cache_path", lambda *_, **__: Path("~/.cache/icnet"))
-    assert cache.cache_folder() is None
+    monkeypatch.delenv(CACHE)
+    monkeypatch.setattr(places, "user_cache_path", lambda *_, **__: Path("~/.cache/icnet"))
+    assert cache_folder() is None
 
 
 def test_a_place_that_cannot_be_written_costs_only_time(model, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("x")
-    monkeypatch.setenv(cache.VARIABLE, str(tmp_path / "file" / "cache"))
+    monkeypatch.setenv(CACHE, str(tmp_path / "file" / "cache"))
     assert raw(Engine(model, EngineOptions(cache=True))).shape == (1, 12, 24, 32)
 
 
 def test_old_files_go(model, tmp_path, monkeypatch):
     folder = tmp_path / "cache"
-    monkeypatch.setenv(cache.VARIABLE, str(folder))
+    monkeypatch.setenv(CACHE, str(folder))
     folder.mkdir()
     for number in range(cache.MOST + 3):
         (folder / f"{number}.blob").write_bytes(b"x")

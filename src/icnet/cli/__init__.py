@@ -9,6 +9,7 @@ from typer.exceptions import TyperException
 
 from icnet import __version__
 from icnet.base.errors import IcnetError
+from icnet.base.places import keep_libraries_in_cache
 from icnet.cli.benchmark import benchmark
 from icnet.cli.demo import demo
 from icnet.cli.evaluate import evaluate
@@ -54,6 +55,7 @@ def run(arguments: list[str] | None = None) -> int:
     Returns:
         0 done, 1 some inputs failed, 2 wrong usage or nothing done, 130 interrupted.
     """
+    keep_libraries_in_cache()
     try:
         code = app(arguments, prog_name="icnet", standalone_mode=False)
         if sys.stdout is not None:  # closed by whoever started us

@@ -16,26 +16,17 @@ from typing import Any
 
 import numpy as np
 import openvino as ov
-from platformdirs import user_cache_path
 
 from icnet import __version__
 from icnet.base.errors import OutputError
 from icnet.base.files import replacing
+from icnet.base.places import CACHE, cache_folder
 from icnet.runtime.core import core
 
 MOST = 8
 """Files kept; the oldest ones go first."""
 
-VARIABLE = "ICNET_CACHE"
-
 _DIGEST = hashlib.sha256().digest_size
-
-
-def cache_folder() -> Path | None:
-    """Where compiled models lie; None if they shall not be kept, or the system knows no home of this user."""
-    given = os.environ.get(VARIABLE)
-    folder = user_cache_path("icnet", appauthor=False) if given is None else Path(given)
-    return folder if given or (given is None and folder.is_absolute()) else None
 
 
 def compile_cached(network: ov.Model, settings: dict[str, Any], identity: str) -> tuple[ov.CompiledModel, bool]:
@@ -74,7 +65,7 @@ def _is_ours(folder: Path) -> bool:
     logging.getLogger(__name__).warning(
         "icnet: others may write in %s, so compiled models are not kept there: chmod go-w it, or set %s to a folder of your own",
         ascii(str(folder)),
-        VARIABLE,
+        CACHE,
     )
     return False
 
