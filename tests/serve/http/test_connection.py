@@ -390,6 +390,27 @@ def test_pipelined_requests_are_answered_in_order(shared):
     assert [answer.index(b'"/%d"' % number) for number in range(31)] == sorted(answer.index(b'"/%d"' % n) for n in range(31))
 
 
+def test_many_requests_at_once_do_not_stop_the_others():
+    paths = []
+
+    async def app(scope, receive, send):
+        paths.append(scope["path"])
+        await echo(scope, receive, send)
+
+    with listening(bare_service(), app) as server, server.client() as many, server.client() as one:
+        threads = [threading.Thread(target=many.sendall, args=(GET * 5000,)), threading.Thread(target=read_all, args=(many,))]
+        for thread in threads:
+            thread.start()
+        until(lambda: paths)
+        one.sendall(GET.replace(b"/", b"/one", 1))
+        assert read_answer(one)[0] == 200
+        assert paths.index("/one") < 4000
+        until(lambda: len(paths) == 5001, 30)
+        many.shutdown(socket.SHUT_WR)
+        for thread in threads:
+            thread.join(5)
+
+
 def test_a_broken_chunk_while_the_application_waits_for_it():
     ends = []
 
@@ -659,6 +680,22 @@ def test_answers_end_connections_when_the_server_is_about_to():
         client.sendall(GET)
         assert b"connection: close" in read_answer(client)[1]
         assert client.recv(1) == b""
+
+
+def test_an_answer_that_began_before_the_end_is_the_last():
+    async def slow(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        for more in (True, False):
+            await send({"type": "http.response.body", "body": b"x", "more_body": more})
+            await asyncio.sleep(0.5)
+
+    with listening(bare_service(), slow) as server, server.client() as client:
+        client.sendall(GET)
+        assert client.recv(1000).endswith(b"x")
+        begun = time.monotonic()
+        server.end()
+        assert read_all(client) == b"x"
+        assert time.monotonic() - begun < 2
 
 
 def test_a_request_that_crosses_the_end_is_answered(monkeypatch):

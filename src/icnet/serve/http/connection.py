@@ -50,7 +50,7 @@ class Connection:
     def __init__(self, app: ASGIApp, service: Service, tls: ssl.SSLContext | None) -> None:
         self._app, self._service = app, service
         self._wire = Wire(tls, service.limits.idle_seconds)
-        self._unread = False
+        self._unread = self._leaving = False
         self._become(State.OPENING)
 
     @property
@@ -82,6 +82,7 @@ class Connection:
 
     def leave(self) -> None:
         """End as soon as nothing is being answered, without waiting for more to be asked."""
+        self._leaving = True
         if self.state is State.OPENING:
             self._wire.abort()
         elif self.state in (State.IDLE, State.READING):
@@ -106,13 +107,15 @@ class Connection:
         self._unread = exchange.unread
         if exchange.refused and not exchange.begun:
             raise exchange.refused
-        return exchange.complete and not exchange.last
+        return exchange.complete and not exchange.last and not self._leaving
 
     async def _head(self, idle_seconds: float) -> bytes:
         """The bytes of the next request before its body; none if the client has nothing more to ask."""
         wire, limits = self._wire, self._service.limits
         self._become(State.IDLE)
-        if not wire.received:
+        if wire.received:
+            await asyncio.sleep(0)  # who asks much at once must not keep the others waiting
+        else:
             try:
                 async with asyncio.timeout(idle_seconds):
                     await wire.more()
@@ -135,7 +138,7 @@ class Connection:
 
     def _refuse(self, error: Refused) -> None:
         """Answer without the application."""
-        metrics, client = self._service.metrics, self._wire.address("peername")
+        metrics, client = self._service.metrics, self._wire.about["client"]
         metrics.rejected("http", error.reason)
         metrics.answered("http", "other", str(error.status), asyncio.get_running_loop().time() - self.since)
         event("refused", protocol="http", status=error.status, client=client and client[0], error=str(error))

@@ -118,17 +118,17 @@ class Listener:
         await asyncio.sleep(_FAREWELL_SECONDS)
         for connection in self.connections:
             connection.leave()
-        late = await self._wait(seconds - _FAREWELL_SECONDS)
-        for task in late:
+        await self._wait(seconds - _FAREWELL_SECONDS)
+        complete = not any(one.state is State.ANSWERING for one in self.connections)
+        for task in self.connections.values():
             task.cancel()
-        if await self._wait(_CUT_SECONDS):
-            for connection in self.connections:
-                connection.abort()
-            await self._wait(_FAREWELL_SECONDS)
-        return not late
+        await self._wait(_CUT_SECONDS)
+        for connection in self.connections:
+            connection.abort()
+        await self._wait(_FAREWELL_SECONDS)
+        return complete
 
-    async def _wait(self, seconds: float) -> set[asyncio.Task[None]]:
-        """The tasks that are left after so many seconds."""
+    async def _wait(self, seconds: float) -> None:
+        """Until all are gone."""
         if self.connections:
             await asyncio.wait(self.connections.values(), timeout=max(0, seconds))
-        return set(self.connections.values())

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from typing import cast
+from typing import Any, cast
 
 _AHEAD_BYTES = 64 << 10
 """Read before anybody asks for it."""
@@ -26,6 +26,7 @@ class Wire(asyncio.Protocol):
         received: what has come and was not used yet.
         ended: nothing more comes, or nothing more is wanted.
         gone: set when nothing can be sent either.
+        about: what the scope of a request says of the connection, once it is open.
         forgotten_bytes: how much has come since `forget`.
     """
 
@@ -55,16 +56,9 @@ class Wire(asyncio.Protocol):
             self._transport = encrypted
             self._transport.set_write_buffer_limits(0)
             self._raw.resume_reading()
-
-    @property
-    def scheme(self) -> str:
-        """Of the URLs."""
-        return "http" if self._tls is None else "https"
-
-    def address(self, of: str) -> tuple[str, int] | None:
-        """Host and port, of the "peername" or the "sockname"."""
-        address = self._raw.get_extra_info(of)
-        return tuple(address[:2]) if address else None
+        peer, own = self._raw.get_extra_info("peername"), self._raw.get_extra_info("sockname")
+        scheme = "http" if self._tls is None else "https"
+        self.about: dict[str, Any] = {"client": peer and peer[:2], "server": own and own[:2], "scheme": scheme}
 
     # What comes in
 
