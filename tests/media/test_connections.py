@@ -1,6 +1,7 @@
 import functools
 import http.server
 import itertools
+import socket
 import threading
 import time
 import traceback
@@ -17,6 +18,9 @@ from camera_server import RATE, SIZE_HW, CameraServer, HttpCamera, RtspCamera, d
 from icnet.base.errors import InputError
 from icnet.media import connections
 from icnet.media.connections import Connection, camera, open_stream, stream
+from icnet.media.jobs import plan
+from icnet.media.process import ProcessOptions, process_clip
+from icnet.media.sources import expand
 
 PIXELS = SIZE_HW[0] * SIZE_HW[1]
 
@@ -267,3 +271,71 @@ def test_a_camera_that_is_not_there_is_one_line_and_nothing_beside_it(number, ca
 def test_opencv_by_itself_is_not_silent(capfd):
     cv2.VideoCapture(99)
     assert capfd.readouterr().err
+
+
+def test_pictures_that_are_sent_to_a_port():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as held:
+        held.bind(("127.0.0.1", 0))
+        port = held.getsockname()[1]
+    stop = threading.Event()
+
+    def send() -> None:
+        with av.open(f"udp://127.0.0.1:{port}?pkt_size=1316", "w", format="mpegts") as container:
+            video = container.add_stream("mpeg2video", rate=RATE, options={"g": "5"})
+            video.height, video.width, video.pix_fmt = *SIZE_HW, "yuv420p"
+            number = 0
+            while not stop.wait(1 / RATE):
+                number += 1
+                container.mux(video.encode(av.VideoFrame.from_ndarray(draw(number), format="bgr24")))
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        (source,) = expand([f"udp://@:{port}"], allow_url=True)
+        with stream(source.name, max_pixels=PIXELS)() as connection:
+            assert not connection.finite
+            found = numbers(connection, 10)
+            assert found == list(range(found[0], found[0] + 10))
+    finally:
+        stop.set()
+        sender.join()
+
+
+@pytest.mark.parametrize(
+    ("scheme", "reason"),
+    [
+        ("rtmp", "Connection refused"),
+        ("srt", "let another program send it as udp|Connection|no answer"),
+        ("udp", "no answer for 0.3 s"),
+    ],
+)
+def test_other_protocols_are_allowed_and_a_failure_is_one_line(monkeypatch, scheme, reason):
+    monkeypatch.setattr(connections, "OPEN_S", 0.3)
+    with HttpCamera() as source:
+        source.drop()  # so that nobody else has its port
+        with pytest.raises(InputError, match=reason):
+            open_stream(f"{scheme}://127.0.0.1:{source.port}/live", max_pixels=PIXELS)
+
+
+def test_a_camera_by_the_path_of_its_device(tmp_path, monkeypatch):
+    opened: list[tuple] = []
+
+    class Capture:
+        def __init__(self, *device: object):
+            opened.append(device)
+
+        def isOpened(self) -> bool:
+            return False
+
+        def release(self) -> None:
+            pass
+
+    monkeypatch.setattr(cv2, "VideoCapture", Capture)
+    (tmp_path / "by-id-of-my-camera").symlink_to("/dev/null")  # a device too
+    (source,) = expand([str(tmp_path / "by-id-of-my-camera")])
+    assert (source.kind, source.is_live, source.is_file) == ("camera", True, False)
+    (job,) = plan([source], tmp_path / "out")
+    assert job.outputs == [tmp_path / "out" / "camera-by-id-of-my-camera.mp4"]
+    with pytest.raises(InputError, match=r"^cannot open camera .*by-id-of-my-camera: none is connected under this name"):
+        process_clip(None, job, ProcessOptions(), advance=lambda *_: None, stop=threading.Event())  # type: ignore[arg-type]
+    assert opened == [("/dev/null", cv2.CAP_V4L2)]

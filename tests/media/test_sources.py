@@ -138,7 +138,7 @@ def test_other_schemes_are_refused(address):
         expand([address], allow_url=True)
 
 
-@pytest.mark.parametrize("address", ["rtsp://", "http:///x", "http://[1", "http://user:pw@"])
+@pytest.mark.parametrize("address", ["rtsp://", "rtmp://:1935/x", "udp://@", "http:///x", "http://[1", "http://user:pw@"])
 def test_an_address_without_host_is_refused(address):
     with pytest.raises(UsageError, match="it names no host"):
         expand([address], allow_url=True)

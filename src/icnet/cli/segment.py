@@ -39,7 +39,7 @@ def segment(
         list[str],
         typer.Argument(
             metavar="INPUT...",
-            help="Pictures, videos, folders (recursive), quoted patterns such as 'drive/**/*.png', a camera number, an address.",
+            help="Pictures, videos, folders (recursive), quoted patterns such as 'drive/**/*.png', a camera, an address.",
         ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the results; created when missing.")],
@@ -83,7 +83,8 @@ def segment(
         float, typer.Option(min=0.001, callback=finite, help="Pictures and frames with more are refused unread.")
     ] = 64,
     allow_url: Annotated[
-        bool, typer.Option("--allow-url", help="Open rtsp:// and http:// addresses, and playlists, which may name any address.")
+        bool,
+        typer.Option("--allow-url", help="Open addresses (rtsp, http, rtmp, srt, udp), and playlists, which may name any."),
     ] = False,
     seconds: Annotated[
         float | None,

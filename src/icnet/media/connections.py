@@ -14,6 +14,7 @@ import numpy as np
 from av.container import InputContainer
 
 from icnet.base.errors import InputError
+from icnet.media.colours import EightBits
 from icnet.pictures.limits import check_size
 
 OPEN_S = 3.0
@@ -31,7 +32,7 @@ _SELECT_S = 1
 _BREATH_S = 0.1
 """Pause after a camera had no picture: an unplugged one says so at once, again and again."""
 
-PROTOCOLS = "http,https,httpproxy,tls,tcp,crypto,rtp,rtsp,udp"
+PROTOCOLS = "http,https,httpproxy,tls,tcp,crypto,rtp,rtsp,udp,rtmp,rtmps,rtmpt,srt"
 """What FFmpeg may use for an address: nothing that leads to files of this machine, whatever a playlist there says."""
 
 MOST_PIXELS = 2**31 - 1
@@ -64,20 +65,23 @@ Connect = Callable[[], contextlib.AbstractContextManager[Connection]]
 """Opens a connection and closes it at the end of the `with` block; an InputError is the bare reason why it cannot."""
 
 
-def camera(number: int) -> Connect:
-    """A camera of this machine; 0 is the first one."""
+def camera(which: int | str) -> Connect:
+    """A camera of this machine: its number, of which 0 is the first, or the path of its device, which may be a link to it."""
+
+    kind = "number" if isinstance(which, int) else "name"
 
     @contextlib.contextmanager
     def connect() -> Iterator[Connection]:
         os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", str(_SELECT_S))
         with _opencv_silent():
             try:
-                capture = cv2.VideoCapture(number)
+                device = (which,) if isinstance(which, int) else (os.path.realpath(which), cv2.CAP_V4L2)
+                capture = cv2.VideoCapture(*device)
             except cv2.error as error:
-                raise InputError("OpenCV refuses this number; try another one") from error
+                raise InputError(f"OpenCV refuses this {kind}; try another one") from error
             try:
                 if not capture.isOpened():
-                    raise InputError("none is connected under this number, or another program uses it")
+                    raise InputError(f"none is connected under this {kind}, or another program uses it")
                 yield Connection(_captured(capture), _sensible(capture.get(cv2.CAP_PROP_FPS)))
             finally:
                 capture.release()
@@ -86,7 +90,7 @@ def camera(number: int) -> Connect:
 
 
 def stream(url: str, *, max_pixels: int) -> Connect:
-    """A network stream: an rtsp, rtsps, http or https address; pictures of more than `max_pixels` pixels are refused."""
+    """A network stream at an address; pictures of more than `max_pixels` pixels are refused."""
 
     @contextlib.contextmanager
     def connect() -> Iterator[Connection]:
@@ -106,6 +110,8 @@ def open_stream(url: str, *, max_pixels: int) -> InputContainer:
     """
     try:
         container = av.open(url, options=_OPTIONS, timeout=(OPEN_S, STALL_S + _READ_S))
+    except av.error.ProtocolNotFoundError:
+        raise InputError("the FFmpeg within PyAV was built without this protocol; let another program send it as udp") from None
     except av.error.FFmpegError as error:  # its own text holds the address
         reason = f"no answer for {OPEN_S:g} s" if isinstance(error, av.error.ExitError) else error.strerror
         raise InputError(f"{reason}; check the address, and that its server runs") from None
@@ -141,7 +147,7 @@ def _captured(capture: cv2.VideoCapture) -> Iterator[np.ndarray | None]:
 
 
 def _decoded(container: InputContainer) -> Iterator[np.ndarray | None]:
-    video = container.streams.video[0]
+    video, picture = container.streams.video[0], EightBits()
     try:
         for packet in container.demux():  # of all kinds, so that sound without pictures does not keep us here
             try:
@@ -149,7 +155,7 @@ def _decoded(container: InputContainer) -> Iterator[np.ndarray | None]:
             except av.error.FFmpegError:
                 frames = []  # damaged; the next keyframe mends it
             for frame in frames:
-                yield frame.to_ndarray(format="bgr24")
+                yield picture(frame)
             yield None
     except av.error.ExitError:
         raise InputError(f"no picture for {STALL_S:g} s") from None

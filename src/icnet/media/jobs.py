@@ -125,7 +125,7 @@ def _folder(job: Job) -> str:
 def _stem(source: Source, root: Path, output: Path, suffixed: bool) -> Path:
     """Path of the outputs without their suffix; that of the source stays if `suffixed`."""
     if source.kind == "camera":
-        return output / f"camera{source.name}"
+        return output / f"camera{source.name if source.name.isdecimal() else '-' + Path(source.name).name}"
     if source.remote:
         stem = _stream_stem(source.shown)
         return output / (os.path.splitext(stem)[0] if stem.lower().endswith(tuple(IMAGE_SUFFIXES)) and source.fetched else stem)

@@ -198,7 +198,7 @@ def _open(job: Job, options: ProcessOptions, stop: threading.Event) -> Clip:
     source = job.source
     if source.kind != "video":
         if source.kind == "camera":
-            connect, name = camera(int(source.name)), f"camera {source.name}"
+            connect, name = camera(int(source.name) if source.name.isdecimal() else source.name), f"camera {source.name}"
         else:
             connect, name = stream(source.name, max_pixels=options.max_pixels), source.shown
         live = Live(connect, name, stop=stop, seconds=options.seconds, notify=options.notify)

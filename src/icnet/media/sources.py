@@ -39,7 +39,11 @@ READABLE = "expected pictures (.png, .jpg, ...) or videos (.mp4, .mkv, ...)"
 _CAMERA_DIGITS = 2
 """OpenCV takes the hundreds of a larger camera number for the code of a driver."""
 
-_SCHEMES = ("rtsp", "rtsps", "http", "https")
+_SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "srt", "udp")
+_ADDRESSES = "an address begins with rtsp://, rtsps://, http:// or https://, or with rtmp://, rtmps://, srt:// or udp://"
+_HOSTLESS = ("srt", "udp")
+"""May wait on a port for who sends."""
+
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+)(://.*)", re.IGNORECASE | re.DOTALL)
 """Scheme and rest; a scheme has more than one letter, which would be a drive."""
 
@@ -58,7 +62,7 @@ class Source:
     """One picture, video, camera or network stream."""
 
     name: str
-    """Path as the user would write it, the camera's number, or an address with all that is secret in it."""
+    """Path as the user would write it, the camera's number or device, or an address with all that is secret in it."""
     kind: Kind
     root: Path = Path()
     """Folder below which the outputs keep the folder structure of `name`."""
@@ -98,7 +102,7 @@ def expand(
 
     Args:
         inputs: paths of files and folders (searched recursively, links too), patterns with `*`, `?`, `[...]` and `**`, camera
-            numbers, addresses (rtsp, rtsps, http, https). What exists is a path first: beside a folder `1`, camera 1 is `01`.
+            numbers and devices, addresses of streams. What exists is a path first: beside a folder `1`, camera 1 is `01`.
         skip: a folder of results that is not searched when it lies inside an input folder or the folder of a pattern.
         written: real paths of results of earlier runs, which no search finds either.
         allow_url: take addresses, and named files that are playlists, which name other files or addresses.
@@ -141,7 +145,7 @@ def _find(given: str, skip: Path | None, allow_url: bool, pass_over: Callable[[s
     if given and path.exists():
         if not allow_url and sniff(path) == "playlist":
             raise UsageError(f"{given} is a playlist, which names other files or addresses: allow it with --allow-url")
-        return [Source(given, _kind(path), path.parent)]
+        return [Source(given, "camera" if path.is_char_device() else _kind(path), path.parent)]
     if given.isdecimal():
         return [_camera(given)]
     if glob.has_magic(given):
@@ -152,14 +156,15 @@ def _find(given: str, skip: Path | None, allow_url: bool, pass_over: Callable[[s
 def _stream(scheme: str, rest: str, allow_url: bool) -> Source:
     source = Source(scheme + rest, "stream")
     if scheme not in _SCHEMES:
-        raise UsageError(f"cannot open {source.shown}: an address begins with rtsp://, rtsps://, http:// or https://")
+        raise UsageError(f"cannot open {source.shown}: {_ADDRESSES}")
     if not allow_url:
         raise UsageError(f"cannot open {source.shown}: network addresses are opened only with --allow-url")
     try:
-        host = urlsplit(source.shown).hostname
+        parts = urlsplit(source.shown)
+        place = parts.hostname or (scheme in _HOSTLESS and parts.port)
     except ValueError:  # of brackets without an IPv6 host
-        host = None
-    if not host:
+        place = None
+    if not place:
         raise UsageError(f"cannot open {source.shown}: it names no host; give an address such as rtsp://camera.local/stream")
     return source
 

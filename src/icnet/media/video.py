@@ -16,6 +16,7 @@ from av.stream import Stream
 from icnet.base.errors import InputError
 from icnet.media.clips import Clip, Frame
 from icnet.media.clock import Clock
+from icnet.media.colours import EightBits
 from icnet.media.connections import MOST_PIXELS, PROTOCOLS, pixel_aspect
 from icnet.media.content import sniff
 from icnet.media.sources import READABLE
@@ -113,6 +114,7 @@ class Video(Clip):
         self._title = title or name
         self._broke: str | None = None
         self._given, self._end_s = 0, 0.0
+        self._picture = EightBits()
         self._stall_s = stall_seconds
         self._container = open_container(name, title=title, allow_url=allow_url, stall_seconds=stall_seconds)
         try:
@@ -159,7 +161,7 @@ class Video(Clip):
             time_s = float(clock(due, usual_s))
             self._end_s = time_s + float(usual_s)
             turns = round(frame.rotation / 90)
-            image = np.rot90(frame.to_ndarray(format="bgr24"), turns)
+            image = np.rot90(self._picture(frame), turns)
             yield Frame(np.ascontiguousarray(image), time_s, 1 / self._pixel_aspect if turns % 2 else self._pixel_aspect)
         if not self._given:
             what = self._broke or ("it is damaged" if self.damaged else "it holds no frame")
@@ -173,7 +175,9 @@ class Video(Clip):
         if self.damaged:
             return f"{self.damaged} damaged pieces were left out"
         total_s, slack_s = self._stated_s, float(max(3 / self.rate, Fraction(1, 20) * Fraction(self._stated_s)))
-        return f"it ends after {self._end_s:.1f} s of {total_s:.1f}" if self._end_s < total_s - slack_s else None
+        if self._end_s < total_s - slack_s:
+            return f"it ends after {self._end_s:.1f} s of {total_s:.1f}"
+        return "its colours are HDR and flat: the installed FFmpeg cannot tone-map them" if self._picture.unmapped else None
 
     def _decoded(self) -> Iterator[av.VideoFrame]:
         """Every frame; what cannot be decoded is counted and left out."""
