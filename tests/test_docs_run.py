@@ -21,6 +21,7 @@ COMMANDS = typer.main.get_command(cli.app).commands
 
 ONLY_PARSED = {
     r"^icnet segment 0 ": "needs a camera",
+    r" -o - ": "needs a shell; tests/cli/test_standard.py has it",
     r"rtsp://": "needs a camera in the network",
     r"^icnet demo": "paints eight seconds; tests/cli/test_demo.py has it",
     r"^icnet serve": "serves until it is stopped; tests/serve has it",

@@ -19,6 +19,8 @@ from icnet.cli.terminal import complain, emit, finite, interrupt_sets, progress,
 from icnet.network.spec import DEFAULT_MODEL
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rich.progress import Progress
 
     from icnet.media.jobs import Job
@@ -39,10 +41,12 @@ def segment(
         list[str],
         typer.Argument(
             metavar="INPUT...",
-            help="Pictures, videos, folders (recursive), quoted patterns such as 'drive/**/*.png', a camera, an address.",
+            help="Pictures, videos, folders (recursive), quoted patterns such as 'drive/**/*.png', a camera, an address, or -.",
         ),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the results; created when missing.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the results, created when missing; or -.")
+    ],
     model: Annotated[
         str, typer.Option(metavar="NAME|PATH", help="A published model, a .safetensors weight file or an .xml OpenVINO model.")
     ] = DEFAULT_MODEL,
@@ -105,6 +109,9 @@ def segment(
     equal names from different folders keep their folders too, those of one folder their suffix: a.jpg beside a.png becomes
     a.jpg.png.
 
+    As an INPUT, - is a picture or video in standard input. With -o - one form of one input goes to standard output (a class map
+    unless --write names another), or the report with --write jsonl; --stats - prints the table as CSV.
+
     DIR/report.jsonl tells what became of each input, one JSON object per line. Ctrl-C or SIGTERM ends after the present picture
     or frame, with all results complete up to there; --resume goes on.
 
@@ -113,6 +120,7 @@ def segment(
     that is full ends the work in the same way. Exit 130 or 143: interrupted.
     """
     from icnet.base.errors import UsageError
+    from icnet.cli.standard import streams
     from icnet.media.jobs import plan
     from icnet.media.process import ProcessOptions
     from icnet.media.remote import told_apart
@@ -129,42 +137,48 @@ def segment(
         raise UsageError("--classes-only means --write classes: give one of them")
     if zones is not None and stats is None:
         raise UsageError("--zones are the rows of a table: name it with --stats")
-    if stats is not None:
-        check_name(stats)
-    forms = _forms("classes" if classes_only else write)
-    options = ProcessOptions(
-        style=read_style(only, palette, min_area),
-        max_pixels=round(max_megapixels * 1e6),
-        allow_url=allow_url,
-        tile=tile,
-        smooth=smooth,
-        seconds=seconds,
-        stall_seconds=stall_seconds,
-        notify=complain,
-    )
-    regions = None if zones is None else read_zones(zones)
-    unread: list[str] = []
-    sources = told_apart(expand(inputs, skip=output, written=written(output), allow_url=allow_url, pass_over=unread.append))
-    earlier = {path for entry in earlier_entries(output) for path in entry.get("outputs", [])} if resume else set()
-    jobs = plan(sources, output, forms=forms, replaced=earlier)
-    _check(jobs, options, contact_sheet=contact_sheet)
-    live = any(job.source.is_live for job in jobs)
-    segmenter = Segmenter(model, EngineOptions(streams=1 if live else 2, cache=True), abstain=abstain)
-    if segmenter.engine.output == "index" and (smooth or tile or "confidence" in forms):
-        raise UsageError(
-            "this model gives class indices only: --smooth, --tile and confidence need one with soft or logits output"
+    write = "classes" if classes_only else write
+    with streams(inputs, output, stats, write, alone=as_json or resume or contact_sheet) as std:
+        if std.stats is not None:
+            check_name(std.stats)
+        output, stats = std.output, std.stats
+        forms = () if std.is_report else _forms(std.write)
+        options = ProcessOptions(
+            style=read_style(only, palette, min_area),
+            max_pixels=round(max_megapixels * 1e6),
+            allow_url=allow_url,
+            tile=tile,
+            smooth=smooth,
+            seconds=seconds,
+            stall_seconds=stall_seconds,
+            notify=complain,
         )
-    batch = BatchOptions(
-        folder=output,
-        settings=_digest(
-            model, forms, options.style, tile, smooth, stats, zones and zones.read_text(encoding="utf-8-sig"), abstain
-        ),
-        resume=resume,
-        stats=stats,
-        zones=regions,
-        contact_sheet=contact_sheet,
-    )
-    _finish(_run(segmenter, jobs, options, batch), segmenter.engine.name, output, unread, as_json=as_json)
+        regions = None if zones is None else read_zones(zones)
+        unread: list[str] = []
+        found = expand(std.inputs, skip=output, written=written(output), allow_url=allow_url, pass_over=unread.append)
+        sources = std.named(told_apart(found))
+        earlier = {path for entry in earlier_entries(output) for path in entry.get("outputs", [])} if resume else set()
+        jobs = std.checked(plan(sources, output, forms=forms, replaced=earlier))
+        _check(jobs, options, contact_sheet=contact_sheet)
+        live = any(job.source.is_live for job in jobs)
+        segmenter = Segmenter(model, EngineOptions(streams=1 if live else 2, cache=True), abstain=abstain)
+        if segmenter.engine.output == "index" and (smooth or tile or "confidence" in forms):
+            raise UsageError(
+                "this model gives class indices only: --smooth, --tile and confidence need one with soft or logits output"
+            )
+        batch = BatchOptions(
+            folder=output,
+            settings=_digest(
+                model, forms, options.style, tile, smooth, stats, zones and zones.read_text(encoding="utf-8-sig"), abstain
+            ),
+            resume=resume,
+            stats=stats,
+            zones=regions,
+            contact_sheet=contact_sheet,
+        )
+        outcome = _run(segmenter, jobs, options, batch, std.tell)
+        std.finish(jobs)
+        _finish(outcome, segmenter.engine.name, "standard output" if std.is_output else str(output), unread, as_json=as_json)
 
 
 @dataclass(frozen=True)
@@ -223,8 +237,14 @@ def _digest(model: str, forms: tuple[FormName, ...], style: Style, *others: obje
     return hashlib.sha256(json.dumps(named, default=str).encode()).hexdigest()[:12]
 
 
-def _run(segmenter: Segmenter, jobs: list[Job], options: ProcessOptions, batch: BatchOptions) -> _Outcome:
-    """Process every input, with bars on stderr; what cannot be read is reported at once."""
+def _run(
+    segmenter: Segmenter,
+    jobs: list[Job],
+    options: ProcessOptions,
+    batch: BatchOptions,
+    tell: Callable[[dict[str, Any]], None],
+) -> _Outcome:
+    """Process every input, with bars on stderr; what cannot be read is reported at once. `tell` takes each entry."""
     from icnet.base.errors import OutputError
     from icnet.media.run import describe, run_batch
 
@@ -237,6 +257,7 @@ def _run(segmenter: Segmenter, jobs: list[Job], options: ProcessOptions, batch: 
             with closing(results):
                 for entry in results:
                     entries.append(entry)
+                    tell(entry)
                     if "error" in entry:
                         complain(entry["error"])
                     elif "warning" in entry:
@@ -267,14 +288,14 @@ def _unread(names: list[str]) -> str:
     return f"not read, because no pictures or videos of known kinds: {counts} ({', '.join(names[:_NAMED])}{more})"
 
 
-def _finish(outcome: _Outcome, name: str, output: Path, unread: list[str], *, as_json: bool) -> None:
+def _finish(outcome: _Outcome, name: str, output: str, unread: list[str], *, as_json: bool) -> None:
     """Tell what was done and leave with the right code."""
     entries = outcome.entries
     good = sum("error" not in entry for entry in entries)
     cut = outcome.signal is not None and (outcome.undone > 0 or any(entry.get("interrupted") for entry in entries))
     if as_json:
         more = ({"unread": unread} if unread else {}) | ({"interrupted": True} if cut else {})
-        emit({"model": name, "output": str(output), "inputs": entries} | more)
+        emit({"model": name, "output": output, "inputs": entries} | more)
     else:
         where = f"results in {output}" if good else "no results"
         say(f"{good} of {len(entries) + outcome.undone} inputs segmented with {name}, {where}")

@@ -55,7 +55,10 @@ def read_picture(source: Source, *, max_pixels: int) -> np.ndarray:
         InputError: see `icnet.media.pictures.read_image`; or it cannot be fetched.
     """
     if not source.remote:
-        return read_image(Path(source.name), max_pixels=max_pixels)
+        try:
+            return read_image(Path(source.name), max_pixels=max_pixels)
+        except InputError as error:
+            raise InputError(str(error).replace(source.name, source.shown)) from error
     most = _BYTES_A_PIXEL * max_pixels + _LEAST_BYTES
     try:
         data = _within(FETCH_S, lambda: _received(source.name, most + 1))

@@ -66,12 +66,16 @@ class Source:
     kind: Kind
     root: Path = Path()
     """Folder below which the outputs keep the folder structure of `name`."""
+    title: str | None = None
+    """What outputs and messages call it, if not by its name."""
     fetched: bool = False
     """It is a picture at an address."""
 
     @property
     def shown(self) -> str:
         """`name` as outputs and messages may show it: what may be secret in an address is ***."""
+        if self.title is not None:
+            return self.title
         return _VALUE.sub(r"\1***", _PASSWORD.sub(r"\1:***@", self.name)) if self.remote else self.name
 
     @property
