@@ -18,6 +18,10 @@ from segment_runs import picture, start, tiny_model
 
 from icnet import cli
 from icnet.base.files import sole_owner
+from icnet.cli.segment import _bar
+from icnet.cli.terminal import progress
+from icnet.media.jobs import Job
+from icnet.media.sources import Source
 
 
 @pytest.fixture
@@ -94,6 +98,17 @@ def test_a_batch_that_is_killed_again_and_again_neither_loses_nor_repeats_a_file
     assert not list(Path("out").glob(".*")), "nothing half-written is left"
 
 
+def test_no_name_steers_the_terminal(folder, capsys):
+    name = "\x1b[2J\x1b]0;x\x07"
+    Path(f"{name}.png").write_bytes(cv2.imencode(".png", picture(0))[1].tobytes())
+    Path(f"{name}.jpg").write_bytes(b"no picture")
+    assert cli.run(["segment", f"{name}.png", f"{name}.jpg", "-o", name, "--model", "tiny.safetensors"]) == 1
+    assert "\x1b" not in "".join(capsys.readouterr())
+    with progress() as bars:
+        _bar(bars, Job(Source(f"{name}.mp4", "video"), {}, Path(name)))
+        assert all(task.description.isprintable() for task in bars.tasks)
+
+
 def test_two_runs_cannot_write_one_table(folder, capsys):
     fill(2, 0, seed=0)
     arguments = ["segment", "in", "-o", "out", "--model", "tiny.safetensors", "--classes-only", "--stats", "t.csv"]
@@ -110,14 +125,20 @@ def test_folders_that_are_nested_too_deeply_are_one_line(folder, capsys):
         os.mkdir("d", dir_fd=deep)
         deep, above = os.open("d", os.O_RDONLY, dir_fd=deep), deep
         os.close(above)
-    os.close(deep)
+    names = [Path("a.png"), Path(*["d"] * 1500, "b.png")]
+    for name, place in zip(names, (os.open(".", os.O_RDONLY), deep), strict=True):
+        with open(os.open(name.name, os.O_WRONLY | os.O_CREAT, dir_fd=place), "wb") as file:
+            file.write(cv2.imencode(".png", picture(0))[1])
+        os.close(place)
     try:
-        assert cli.run(["segment", ".", "-o", "../out", "--model", "tiny.safetensors"]) == 2
+        assert cli.run(["segment", ".", "-o", "out", "--model", "tiny.safetensors", "--classes-only"]) == 1
     finally:  # which rmtree cannot
+        os.unlink(names[1])
         for depth in range(1500, 0, -1):
             os.rmdir("d/" * depth)
-    (line,) = capsys.readouterr().err.splitlines()
-    assert "nested too deeply" in line
+    lines = capsys.readouterr().err.splitlines()
+    assert ["nested too deeply" in line for line in lines] == [True] + [False] * (len(lines) - 1)
+    assert Path("out/a.png").is_file()
 
 
 def test_resume_with_other_options_is_refused(folder, capsys):

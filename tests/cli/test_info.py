@@ -1,9 +1,13 @@
 import json
+import os
+from pathlib import Path
 
 import pytest
 
 from icnet import cli
+from icnet.deploy.openvino import save_ir
 from icnet.network.graph import convolutions
+from icnet.network.openvino_model import openvino_model
 from icnet.network.weights import random_weights, save_weights
 from icnet.runtime import facts
 
@@ -69,3 +73,25 @@ def test_document_of_a_file(tiny, tmp_path, capsys):
     document = json.loads(capsys.readouterr().out)
     assert document["sha256"] == digest
     assert document["sparsity"] == document["kernel_zeros"] / document["kernel_weights"]
+
+
+def test_what_files_tell_does_not_steer_the_terminal(tiny, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    told = {"licence": "free\x1b]0;owned\x07\u202e", "data": {"deep": [1]}, "miou_omz": float("nan"), "miou_strict": 0.5}
+    network = openvino_model(random_weights(tiny))
+    for node in network.get_ordered_ops():
+        if node.get_friendly_name() == "stem1":
+            node.set_friendly_name("\x1b[2Jstem1")
+    save_ir(network, Path("foreign.xml"), told)
+    for suffix in (".xml", ".bin"):
+        os.rename(f"foreign{suffix}", f"\x1b[31m{suffix}")
+    assert cli.run(["info", "\x1b[31m.xml", "--layers"]) == 0
+    out = capsys.readouterr().out
+    assert set(out) - {"\n"} <= set(map(chr, range(32, 127)))
+    assert "model             \\x1b[31m\n" in out
+    assert r"free\x1b]0;owned\x07\u202e" in out
+    assert r"\x1b[2Jstem1" in out
+    assert cli.run(["info", "\x1b[31m.xml", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["miou_strict"] == 0.5
+    assert not {"data", "miou_omz"} & document.keys()

@@ -56,6 +56,10 @@ def replacing(path: Path, *, temporary: Path | None = None, durable: bool = Fals
                 _sync(path.parent)
     except OSError as error:
         raise cannot_write(path, error) from error
+    except RecursionError as error:  # of making the folders
+        raise OutputError(
+            f"cannot write {path}: its folders are nested too deeply; choose another place", lasting=False
+        ) from error
     finally:
         if temporary is None:
             with suppress(OSError):  # the error above says more than a second one

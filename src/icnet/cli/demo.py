@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from icnet.cli.terminal import finite, given
+from icnet.cli.terminal import finite, given, show
 from icnet.network.spec import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -45,12 +45,15 @@ def demo(
     tally = film(segmenter, StreetDrive(options), Fraction(options.fps), output)
     elapsed = time.perf_counter() - start
 
-    typer.echo(f"{tally.frames} frames of a synthetic street, segmented with {segmenter.engine.name}\n")
+    show(f"{tally.frames} frames of a synthetic street, segmented with {segmenter.engine.name}")
+    show("")
     for name, share in sorted(tally.shares.items(), key=lambda item: -item[1]):
-        typer.echo(f"  {name:<12}{share:7.1%}")
-    typer.echo(f"\nspeed  {tally.frames_per_second:.1f} frames per second in the segmenter ({tally.frame_ms:.0f} ms each), while")
-    typer.echo(f"       the street was rendered beside it; {elapsed:.1f} s in all, rendering and encoding included")
-    typer.echo(f"video  {output / VIDEO}\nstill  {output / STILL}\nframe  {output / FRAME}")
+        show(f"  {name:<12}{share:7.1%}")
+    show("")
+    show(f"speed  {tally.frames_per_second:.1f} frames per second in the segmenter ({tally.frame_ms:.0f} ms each), while")
+    show(f"       the street was rendered beside it; {elapsed:.1f} s in all, rendering and encoding included")
+    for kind, name in (("video", VIDEO), ("still", STILL), ("frame", FRAME)):
+        show(f"{kind}  {output / name}")
 
 
 def film(segmenter: Segmenter, drive: Dataset, rate: Fraction, output: Path) -> Tally:

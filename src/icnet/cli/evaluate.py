@@ -109,9 +109,12 @@ def _document(model: str, split: str, result: Evaluation) -> dict[str, Any]:
 
 def _table(model: str, split: str, result: Evaluation) -> Table:
     from rich.table import Table
+    from rich.text import Text
+
+    from icnet.cli.terminal import plain
 
     scores = result.scores
-    table = Table("", "%", title=f"{model} on {result.images} images of {split}")
+    table = Table("", "%", title=Text(plain(f"{model} on {result.images} images of {split}")))
     table.columns[1].justify = "right"
     for name, value in (
         ("mIoU, strict rule", scores.miou_strict),

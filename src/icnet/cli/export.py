@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from icnet.cli.terminal import finite, given
+from icnet.cli.terminal import finite, given, show
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,11 +96,11 @@ def export(
     if quantized is not None:
         before, after = 100 * quantized.miou_float, 100 * quantized.miou_strict
         kept = f", {len(quantized.float_layers)} layers kept in floating point" if quantized.float_layers else ""
-        typer.echo(f"strict mIoU on val {before:.2f} % before, {after:.2f} % in int8: {quantized.drop:.2f} points lost{kept}")
+        show(f"strict mIoU on val {before:.2f} % before, {after:.2f} % in int8: {quantized.drop:.2f} points lost{kept}")
     for ir in written:
         megabytes = ir.path.with_suffix(".bin").stat().st_size / 1e6
         facts = f"{megabytes:.1f} MB, {ir.kernel_zeros:,} zeros, {ir.changed:.4%} of the pixels differ from Keras"
-        typer.echo(f"{ir.path}: output {ir.output}, {facts}")
+        show(f"{ir.path}: output {ir.output}, {facts}")
 
 
 def _quantized(weights: Weights, data: Path, quantizing: dict[str, Any], report: Callable[[str], None]) -> Quantized:

@@ -26,7 +26,7 @@ def info(
     Everything is counted from the graph and the file. Of a published model whose weights do not come with this version,
     only the graph is counted.
     """
-    from icnet.cli.terminal import emit
+    from icnet.cli.terminal import emit, show
     from icnet.runtime.facts import model_facts
 
     facts = model_facts(model)
@@ -37,11 +37,11 @@ def info(
         if name == "removed":
             value = f"{facts.removed:.1%} of the kernel weights of {DENSE.name}, {facts.dense_kernel_weights:,}"
         if name != "dense_kernel_weights":  # said with `removed`
-            typer.echo(f"{name:<18}{_shown(value)}")
+            show(f"{name:<18}{_shown(value)}")
     if layers:
-        typer.echo()
+        show("")
         for row in _table(facts):
-            typer.echo(row)
+            show(row)
 
 
 def _shown(value: object) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from icnet import __version__
-from icnet.cli.terminal import complain, emit, finite, interrupt_sets, progress, say
+from icnet.cli.terminal import complain, emit, finite, interrupt_sets, plain, progress, say
 from icnet.network.spec import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -276,7 +276,7 @@ def _bar(bars: Progress, job: Job) -> Advance:
     """A bar for the frames of a clip, which goes when the next one comes."""
     for earlier in bars.tasks[1:]:
         bars.remove_task(earlier.id)
-    task = bars.add_task(job.source.shown, total=None)
+    task = bars.add_task(plain(job.source.shown), total=None)
     return lambda tally, length: bars.update(task, completed=tally.frames, total=length)
 
 

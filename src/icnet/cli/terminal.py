@@ -17,11 +17,20 @@ from icnet.base.stderr import messages_seen
 _stderr = Console(stderr=True)
 
 
+def plain(text: str) -> str:
+    """Text from outside, such as a file name, with what would steer the terminal spelled out."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+
+
 def say(line: str) -> None:
-    """Print one line on stderr, also while a progress bar is shown there; what would steer the terminal is spelled out."""
-    line = "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in line)
+    """Print one `plain` line on stderr, also while a progress bar is shown there."""
     with messages_seen():  # a picture that is being read elsewhere may have silenced standard error
-        _stderr.print(line, markup=False, highlight=False, soft_wrap=True)
+        _stderr.print(plain(line), markup=False, highlight=False, soft_wrap=True)
+
+
+def show(line: str) -> None:
+    """Print one `plain` line of a command's result on stdout."""
+    typer.echo(plain(line))
 
 
 def complain(problem: object) -> None:

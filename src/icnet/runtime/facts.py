@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from math import prod
+from math import isfinite, prod
 from typing import Any
 
 import numpy as np
@@ -90,8 +90,7 @@ def model_facts(model: str) -> Facts:
         return _ir_facts(stored)
     weights = parse_weights(stored)
     counted = [(conv, _zeros(weights.tensors[f"{conv.name}/kernel"])) for conv in convolutions(weights.spec)]
-    about = {key: weights.about[key] for key in ABOUT_MODEL if key in weights.about}
-    return _facts(weights.spec.name, weights.spec.size_hw, counted, stored, about)
+    return _facts(weights.spec.name, weights.spec.size_hw, counted, stored, weights.about)
 
 
 def _zeros(array: np.ndarray) -> int:
@@ -123,9 +122,14 @@ def _facts(
         gflops=2 * sum(conv.multiply_adds for conv, _ in counted) / 1e9,
         bytes=stored.bytes if stored else None,
         sha256=stored.sha256 if stored else None,
-        about=about,
+        about={key: about[key] for key in ABOUT_MODEL if _is_plain(about.get(key))},
         layers=layers,
     )
+
+
+def _is_plain(value: object) -> bool:
+    """Whether it is one text or finite number; a foreign file may tell anything."""
+    return isinstance(value, str | int) or (isinstance(value, float) and isfinite(value))
 
 
 def _layer(conv: ConvShape, zeros: int | None, dense: ConvShape | None) -> LayerFacts:
@@ -162,6 +166,4 @@ def _ir_facts(stored: Stored) -> Facts:
         counted.append((conv, _zeros(kernel)))
     if not counted:
         raise ModelError(f"{path} has no convolution: expected a model exported by icnet")
-    about = read_about(network)
-    about = {key: about[key] for key in ABOUT_MODEL if key in about}
-    return _facts(path.stem, size_hw, counted, stored, about)
+    return _facts(path.stem, size_hw, counted, stored, read_about(network))
