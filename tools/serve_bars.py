@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """`icnet serve` against its bars: right under load, fast, refusing what is too much, losing nothing, hard to hurt.
 
-usage: python tools/serve_bars.py mixed|throughput|overload|drain|reload|hostile|all ... [--seconds N] [--times N] [--json]
+usage: python tools/serve_bars.py mixed|throughput|overload|drain|reload|hostile|costly|all ... [--seconds N] [--times N] [--json]
 
 Each starts the real program on free ports with the default model and wants an otherwise idle machine with Linux' /proc. The exit
 code is 1 if a bar is missed.
@@ -19,6 +19,7 @@ from icnet.network.spec import DEFAULT_MODEL
 from icnet.runtime.engine import EngineOptions
 from icnet.runtime.segmenter import Segmenter
 from icnet.serve.options import ServerOptions
+from load.costly import costly
 from load.drain import drain
 from load.hostile import CALLS, SCHEMATHESIS_CASES, SLOW_CONNECTIONS, hostile, watched
 from load.mixed import mixed
@@ -77,6 +78,13 @@ def _hostile(args: argparse.Namespace, folder: Path) -> list[Figure]:
         return hostile(running, room, picture, expected, cases=args.cases, calls=CALLS, slow=SLOW_CONNECTIONS)
 
 
+def _costly(args: argparse.Namespace, folder: Path) -> list[Figure]:
+    picture, drain_seconds = Pictures(streets=1, sizes_hw=[NETWORK_HW])(0), 5
+    expected = reference(Segmenter(), picture)
+    with program(folder, "--drain-seconds", str(drain_seconds)) as running:
+        return costly(running, picture, expected, seconds=args.seconds or 20, drain_seconds=drain_seconds)
+
+
 BARS: dict[str, Callable[[argparse.Namespace, Path], list[Figure]]] = {
     "mixed": _mixed,
     "throughput": _throughput,
@@ -85,6 +93,7 @@ BARS: dict[str, Callable[[argparse.Namespace, Path], list[Figure]]] = {
     "drain": _drain,
     "reload": _reload,
     "hostile": _hostile,
+    "costly": _costly,
 }
 
 
@@ -92,7 +101,9 @@ def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bars", nargs="+", choices=[*BARS, "all"])
-    parser.add_argument("--seconds", type=float, help="of mixed (120), overload (60; over gRPC 20), each turn of throughput (20)")
+    parser.add_argument(
+        "--seconds", type=float, help="of mixed (120), overload (60; over gRPC 20), each turn of throughput (20), costly (20)"
+    )
     parser.add_argument("--times", type=int, help="rounds of throughput (3), ends of drain (10), reloads (20)")
     parser.add_argument("--cases", type=int, default=SCHEMATHESIS_CASES, help="of schemathesis in hostile (%(default)s)")
     parser.add_argument("--json", action="store_true", help="print one JSON document on stdout; the tables go to stderr")

@@ -42,6 +42,23 @@ def test_what_does_not_fit_is_refused_at_once_and_the_rest_is_done_in_order():
     asyncio.run(main())
 
 
+def test_slow_preparations_leave_the_workers_to_others():
+    async def main():
+        pool, go = Pool(2, 4, Metrics()), threading.Event()
+
+        slow = [asyncio.create_task(pool.run_prepared(lambda: go.wait(10), lambda _: "slow")) for _ in range(3)]
+        await asyncio.sleep(0)
+        assert await asyncio.wait_for(pool.run(lambda: "plain"), 5) == "plain"
+        assert await asyncio.wait_for(pool.run_prepared(lambda: 7, lambda number: number + 1), 5) == 8
+        go.set()
+        assert await asyncio.gather(*slow) == ["slow"] * 3
+        with pytest.raises(ZeroDivisionError):
+            await pool.run_prepared(lambda: 1 // 0, str)
+        pool.close()
+
+    asyncio.run(main())
+
+
 def test_an_error_is_the_callers_and_frees_its_place():
     async def main():
         pool = Pool(1, 0, Metrics())

@@ -111,8 +111,8 @@ def test_the_process_ends_whatever_its_threads_do(model, tmp_path):
     stuck = """
 import time
 from icnet.serve.pool import Pool
-run = Pool.run
-Pool.run = lambda self, work: run(self, lambda: time.sleep(60))
+run = Pool.run_prepared
+Pool.run_prepared = lambda self, prepare, work: run(self, prepare, lambda _: time.sleep(60))
 """
     with program(tmp_path, "--model", str(model), "--drain-seconds", "1", before=stuck) as server:
         upload = Upload(server.http, PNG)

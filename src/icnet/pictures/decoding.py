@@ -45,10 +45,10 @@ _TURNS = {
 _STRIP_PIXELS = 1 << 16
 """So many pixels are given at a time: exporting a whole picture would take its memory again, and more than a cache holds."""
 
-_SCANS = 64
+_SCANS = 32
 """Most passes of a JPEG: encoders make about ten, and each one, however short, costs as much as the whole picture."""
 
-_PARTS, _PART_BYTES = 1000, 1024
+_PARTS, _PART_BYTES = 1000, 4096
 """Most chunks of a PNG, or segments before the pixels of a JPEG: so many, and one more for each so many bytes of the file."""
 
 _TILE_WIDTH, _TILE_LENGTH = 322, 323  # tags of TIFF

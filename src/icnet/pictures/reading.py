@@ -20,6 +20,9 @@ from icnet.pictures.decoder import REPLY, REQUEST
 from icnet.pictures.decoding import PLAINER
 from icnet.pictures.limits import MAX_PIXELS, TooCostly, seconds_for
 
+_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(8 << 20), "MALLOC_TRIM_THRESHOLD_": str(32 << 20)}
+"""Tells glibc to give the memory of a large picture back to the system, and to keep that of a usual one for the next."""
+
 _PATIENCE = 5
 """A decoder is killed after so many times the processor time that it may take: it waits for a file, or no system limits it."""
 
@@ -121,7 +124,7 @@ class _Decoder:
 
     def __init__(self) -> None:
         # -P and no empty entry: no module is taken from the folder where a user happens to be
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))} | _MEMORY
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "icnet.pictures.decoder"],

@@ -10,7 +10,12 @@ from typing import TypeVar
 from icnet.serve.errors import Overloaded
 from icnet.serve.metrics import Metrics
 
+P = TypeVar("P")
 T = TypeVar("T")
+
+
+_AHEAD = 2
+"""Preparations at one time for each worker: so many more can be slow before they keep the workers waiting."""
 
 
 class Pool:
@@ -19,6 +24,8 @@ class Pool:
     def __init__(self, workers: int, queue: int, metrics: Metrics) -> None:
         self._workers, self._capacity, self._metrics = workers, workers + queue, metrics
         self._executor = ThreadPoolExecutor(workers, thread_name_prefix="icnet-serve")
+        self.preparations = _AHEAD * workers
+        self._preparing = ThreadPoolExecutor(self.preparations, thread_name_prefix="icnet-prepare")
         self._admitted = 0
 
     def check(self) -> None:
@@ -36,22 +43,46 @@ class Pool:
         Raises:
             Overloaded: there is no room.
         """
-        self.check()
-        self._admitted += 1
-        self._show()
         arrived = time.perf_counter()
 
         def timed() -> T:
             self._metrics.observe("queue", time.perf_counter() - arrived)
             return work()
 
+        return await self._done(self._executor, timed)
+
+    async def run_prepared(self, prepare: Callable[[], P], work: Callable[[P], T]) -> T:
+        """Do `work` with what `prepare` gives, which does not need a worker while it is made.
+
+        Raises:
+            Overloaded: there is no room.
+        """
+        arrived = time.perf_counter()
+
+        def both() -> T:
+            begun = time.perf_counter()
+            prepared = prepare()
+            ready = time.perf_counter()
+
+            def timed() -> T:
+                self._metrics.observe("queue", begun - arrived + time.perf_counter() - ready)
+                return work(prepared)
+
+            return self._executor.submit(timed).result()  # meanwhile nothing else is prepared here and held in memory
+
+        return await self._done(self._preparing, both)
+
+    async def _done(self, executor: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+        self.check()
+        self._admitted += 1
+        self._show()
         loop = asyncio.get_running_loop()
 
         def left(_: object) -> None:
             with suppress(RuntimeError):  # the server has ended without waiting for this
                 loop.call_soon_threadsafe(self._left)
 
-        future = self._executor.submit(timed)
+        future = executor.submit(work)
         future.add_done_callback(left)
         return await asyncio.wrap_future(future)
 
@@ -66,4 +97,5 @@ class Pool:
 
     def close(self) -> None:
         """Let the threads go."""
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        for executor in (self._preparing, self._executor):
+            executor.shutdown(wait=False, cancel_futures=True)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ctypes
 import faulthandler
 import logging
 import os
@@ -42,6 +43,8 @@ _LAST_SECONDS = 2.0
 _OTHER_FILES = 128
 """Descriptors that are no clients': the log, models, gRPC, what libraries open."""
 
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt in glibc
+
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -76,7 +79,16 @@ def serve(options: ServerOptions, *, started: Callable[[Addresses], None]) -> bo
             return await run(options, started=started, stop=stop, reloads=reloads)
 
     options = _within(options, _open_files())
+    _give_memory_back()
     return asyncio.run(until_signal())
+
+
+def _give_memory_back() -> None:
+    """Let blocks of many MiB, such as bodies, go back to the system when they are free; glibc keeps them, left to itself."""
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library
+        mallopt = ctypes.CDLL(None).mallopt
+        for parameter, value in ((_MMAP_THRESHOLD, 8 << 20), (_TRIM_THRESHOLD, 32 << 20)):
+            mallopt(parameter, value)
 
 
 def _open_files() -> int | None:
@@ -154,10 +166,10 @@ async def _drain(service: Service, http: Listener, rpc: grpc.aio.Server | None, 
 
 
 def _service(options: ServerOptions) -> Service:
-    start_decoders(options.workers)
     metrics = Metrics()
-    models = Models(options.models, EngineOptions(cache=True, streams=2), metrics)
     pool = Pool(options.workers, options.limits.queue, metrics)
+    start_decoders(pool.preparations)
+    models = Models(options.models, EngineOptions(cache=True, streams=2), metrics)
     # With a token a page of another origin gains nothing by pointing its own name at this server.
     hosts = None if options.token else _LOOPBACK_NAMES | {name.strip("[]").lower() for name in (options.host, *options.hosts)}
     return Service(models, pool, options.limits, metrics, token=options.token, hosts=hosts, origins=frozenset(options.origins))

@@ -55,16 +55,18 @@ def routes(service: Service) -> list[Route]:
         _check_model(served, wanted, query.abstain)
         stages = _Stages(service)
 
-        def work() -> bytes:
+        def decoded() -> np.ndarray:
             with stages("decode"):
-                frame = _frame(picture_part(body, content_type) if is_form else body, service.limits.pixels)
+                return _frame(picture_part(body, content_type) if is_form else body, service.limits.pixels)
+
+        def work(frame: np.ndarray) -> bytes:
             with stages("segment"):
                 segmentation = served.segmenter(frame, confidence=wanted.confidence, abstain=query.abstain)
             with stages("encode"):
                 return encode(segmentation, wanted, served)
 
         async with received(request, service) as body:
-            encoded = await service.pool.run(work)
+            encoded = await service.pool.run_prepared(decoded, work)
         headers = model_headers(served) | {"Cache-Control": "no-store", "Server-Timing": stages.header}
         return Response(encoded, media_type=wanted.media_type, headers=headers)
 
