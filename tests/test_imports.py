@@ -17,7 +17,7 @@ ALLOWED: dict[str, set[str]] = {
     "network": {"base", "pruning"},
     "street": {"base"},
     "pictures": {"base"},
-    "data": {"base", "network.spec", "street"},
+    "data": {"base", "network.spec", "pictures", "street"},
     "runtime": {"base", "network"},
     "results": {"base", "runtime"},
     "media": {"base", "pictures", "runtime", "results"},

@@ -139,6 +139,15 @@ def test_a_decoder_that_cannot_be_started_costs_one_picture(decoders, monkeypatc
     assert np.array_equal(decode(decoders, GOOD), PICTURE)
 
 
+def test_decoders_that_are_ready_are_not_started_again(decoders):
+    for _ in range(2):
+        decoders.start(3)
+        ready = processes(decoders)
+        assert len(ready) == decoders._free.qsize() == 3
+    decode(decoders, GOOD)
+    assert processes(decoders) == ready
+
+
 def test_pictures_are_decoded_side_by_side(decoders, monkeypatch):
     together, alone = threading.Barrier(2), reading._Decoder.decode
 

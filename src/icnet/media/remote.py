@@ -52,7 +52,7 @@ def read_picture(source: Source, *, max_pixels: int) -> np.ndarray:
         (H, W, 3) uint8 BGR.
 
     Raises:
-        InputError: see `icnet.media.pictures.read_image`; or it cannot be fetched.
+        InputError: see `icnet.pictures.reading.read_image`; or it cannot be fetched.
     """
     if not source.remote:
         try:

@@ -82,21 +82,27 @@ def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
 
 
 def start_decoders(count: int) -> None:
-    """Start so many processes ahead, for as many threads; others start when they are first needed, one for each core at most."""
-    _DECODERS.add(count)
+    """Have so many processes ready, for as many threads; others start when they are first needed, one for each core at most."""
+    _DECODERS.start(count)
 
 
 class _Decoders:
     """The processes; each serves one thread at a time, and one that dies is replaced at once."""
 
     def __init__(self, most: int) -> None:
+        self._most = most
         self._free: queue.LifoQueue[_Decoder | None] = queue.LifoQueue()  # so that few processes do the work of few threads
         for _ in range(most):
             self._free.put(None)
 
-    def add(self, count: int) -> None:
-        for _ in range(count):
-            self._free.put(_Decoder())
+    def start(self, count: int) -> None:
+        ready: list[_Decoder | None] = [None] * (count - self._most)
+        self._most = max(count, self._most)
+        with contextlib.suppress(queue.Empty):
+            while len(ready) < count:
+                ready.append(self._free.get_nowait())
+        for decoder in ready:
+            self._free.put(decoder or _Decoder())
 
     def decode(self, content: bytes, *, is_path: bool, indices: bool, max_pixels: int) -> np.ndarray:
         request = REQUEST.pack(is_path, indices, len(content), max_pixels), content
