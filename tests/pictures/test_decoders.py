@@ -101,6 +101,14 @@ except MemoryError:
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == f"{100 << 20}\n"
 
 
+def test_a_large_webp_is_within_the_limits(decoders):
+    """Of good pictures it takes the most memory, and already when it is opened; turned even more."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = encoded(Image.new("RGB", (5000, 3000)), "WEBP", exif=exif, lossless=True, quality=0, method=0)
+    assert decode(decoders, data).shape == (5000, 3000, 3)
+
+
 @posix
 def test_a_decoder_that_crashes_is_one_refused_picture(decoders):
     decode(decoders, GOOD)

@@ -304,7 +304,7 @@ def test_the_decoder_of_webp_is_not_even_opened(monkeypatch):
     assert lossless[12:16] == b"VP8L"
     for data in (*(originals()[name] for name in ("WebP", "WebP lossless", "WebP animated")), lossless):
         with pytest.raises(TooCostly, match=r"\((64x48|40x30)\), more than"):
-            decoding.opened(io.BytesIO(data), 1199)
+            decoding.opened(io.BytesIO(data), 1199, lambda pixels: None)
 
 
 def test_a_side_that_no_png_could_have_is_refused(tmp_path):

@@ -103,9 +103,7 @@ def _decoded(content: bytes, is_path: bool, max_pixels: int, limits: _Limits) ->
         file_bytes = file.seek(0, os.SEEK_END)
         file.seek(0)
         limits.set(0, file_bytes)
-        image = opened(file, max_pixels)
-        limits.set(image.width * image.height, file_bytes)
-        return loaded(image, file)
+        return loaded(opened(file, max_pixels, lambda pixels: limits.set(pixels, file_bytes)), file)
 
 
 def _source(content: bytes, is_path: bool) -> BinaryIO:

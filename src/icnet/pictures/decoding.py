@@ -1,7 +1,7 @@
 """What a picture file holds: read by content, upright, in eight bits, and whole or not at all. Runs in a decoder's process."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from os import SEEK_END
 from typing import BinaryIO
 
@@ -61,8 +61,8 @@ def use_pillow_strictly() -> None:
     TiffImagePlugin.READ_LIBTIFF = True  # Pillow's own reader of uncompressed TIFF misreads some layouts
 
 
-def opened(file: BinaryIO, max_pixels: int) -> ImageFile.ImageFile:
-    """A picture whose header is read and can be afforded, and no pixels yet.
+def opened(file: BinaryIO, max_pixels: int, afford: Callable[[int], None]) -> ImageFile.ImageFile:
+    """A picture whose header is read, and no pixels yet; `afford` is told their number when it is known, before they take memory.
 
     Raises:
         TooCostly: it is too large, or has more parts than a picture needs.
@@ -73,7 +73,9 @@ def opened(file: BinaryIO, max_pixels: int) -> ImageFile.ImageFile:
     if name is None:
         raise InputError(f"{'it is no picture that can be read' if head else 'the file is empty'}; {EXPECTED}")
     if name == "WebP":
-        check_size(*_webp_size(head), max_pixels)  # its decoder takes memory when it is opened
+        width, height = _webp_size(head)
+        check_size(width, height, max_pixels)
+        afford(width * height)  # its decoder takes memory when it is opened
     if name in ("PNG", "JPEG"):
         _check_parts(file, name)
     file.seek(0)
@@ -82,6 +84,7 @@ def opened(file: BinaryIO, max_pixels: int) -> ImageFile.ImageFile:
     if isinstance(image, TiffImageFile):
         check_size(image.tag_v2.get(_TILE_WIDTH, 0), image.tag_v2.get(_TILE_LENGTH, 0), max_pixels)
     _check_pixels(image)
+    afford(image.width * image.height)
     return image
 
 
