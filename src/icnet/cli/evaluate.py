@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -17,11 +16,8 @@ if TYPE_CHECKING:
     from icnet.evaluation.accuracy import Evaluation, Network
 
 
-class EngineName(StrEnum):
-    """What runs the network."""
-
-    OPENVINO = "openvino"
-    KERAS = "keras"
+EngineName = Literal["openvino", "keras"]
+"""What runs the network."""
 
 
 def evaluate(
@@ -33,7 +29,7 @@ def evaluate(
             help=f"Published name, .safetensors weights or .xml IR; {DEFAULT_MODEL} if not given, for Keras its weights."
         ),
     ] = None,
-    engine: Annotated[EngineName, typer.Option(help="Keras runs weights only, not an IR.")] = EngineName.OPENVINO,
+    engine: Annotated[EngineName, typer.Option(help="Keras runs weights only, not an IR.")] = "openvino",
     abstain: Annotated[float, typer.Option(min=0, max=1, help="Pixels less sure than this, from 0 to 1, become Unlabeled.")] = 0,
     picture: Annotated[Path, typer.Option(help="Where the confusion matrix is drawn, if matplotlib is installed.")] = Path(
         "confusion.png"
@@ -54,7 +50,7 @@ def evaluate(
 
     drawing = not no_picture and drawable(picture, notify=complain)
     dataset = open_split(data, split)
-    model = model or (DEFAULT_MODEL if engine is EngineName.OPENVINO else LITE.name)
+    model = model or (DEFAULT_MODEL if engine == "openvino" else LITE.name)
     network = _network(model, engine)
     with progress() as bars:
         indices = bars.track(range(len(dataset)), description=f"evaluating {split}")
@@ -80,7 +76,7 @@ def _network(model: str, engine: EngineName) -> Network:
     from icnet.network.registry import find_weights, is_ir
     from icnet.runtime.engine import Engine
 
-    if engine is EngineName.OPENVINO:
+    if engine == "openvino":
         return Engine(model)
     if is_ir(model):
         raise UsageError(f"Keras cannot run the IR {model}: use --engine openvino, or give .safetensors weights")

@@ -24,20 +24,11 @@ FRAMES = 4
 """How many images every IR is compared on."""
 
 
-class PrecisionName(StrEnum):
-    """How the kernels are stored."""
+PrecisionName = StrEnum("PrecisionName", "FP32 FP16 INT8")
+"""How the kernels are stored; Typer takes no list of a `Literal`."""
 
-    FP32 = "fp32"
-    FP16 = "fp16"
-    INT8 = "int8"
-
-
-class OutputName(StrEnum):
-    """What an IR gives."""
-
-    INDEX = "index"
-    SOFT = "soft"
-    LOGITS = "logits"
+OutputName = StrEnum("OutputName", "INDEX SOFT LOGITS")
+"""What an IR gives."""
 
 
 def export(

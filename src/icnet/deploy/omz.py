@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from icnet.base.classes import VOID
-from icnet.base.errors import UsageError
+from icnet.base.errors import UsageError, require
 from icnet.deploy.quantize import Quantized
 from icnet.network.graph import convolutions
 from icnet.network.weights import Weights, kernel_zeros
@@ -34,16 +34,13 @@ def check_name(name: str) -> str:
     return name
 
 
-def require_yaml() -> None:
-    """Make sure that the descriptions can be written.
+def require_yaml() -> Any:
+    """The package that writes the descriptions.
 
     Raises:
         UsageError: PyYAML is not installed.
     """
-    try:
-        import yaml  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise UsageError("an export needs PyYAML, which is not installed: run pip install 'icnet[export]'") from error
+    return require("yaml", "an export needs PyYAML", "'icnet[export]'")
 
 
 def ir_path(name: str, precision: str) -> Path:
@@ -60,8 +57,7 @@ def write_description(folder: Path, weights: Weights, output: str, quantized: Qu
     documents = {MODEL_YML: model_description(folder, weights, quantized)}
     if output == "index":
         documents["accuracy-check.yml"] = accuracy_check(folder.name, _miou(folder, weights, quantized), weights.spec.size_hw)
-    import yaml
-
+    yaml = require_yaml()
     for name, document in documents.items():
         (folder / name).write_text(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), encoding="utf-8")
 

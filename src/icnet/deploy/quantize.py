@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import openvino as ov
 
-from icnet.base.errors import ModelError, UsageError
+from icnet.base.errors import ModelError, UsageError, require
 from icnet.base.sample import Dataset
 from icnet.evaluation.accuracy import evaluate, predict
 from icnet.evaluation.scores import Scores
@@ -73,17 +73,15 @@ class Quantized:
         return 100 * (self.miou_float - self.miou_strict)
 
 
-def require_nncf() -> None:
-    """Make sure that models can be quantized.
+def require_nncf() -> Any:
+    """The package NNCF, told to be silent.
 
     Raises:
-        UsageError: NNCF is not installed.
+        UsageError: it is not installed.
     """
-    try:
-        import nncf
-    except ModuleNotFoundError as error:
-        raise UsageError("quantizing needs NNCF, which is not installed: run pip install 'icnet[export]'") from error
+    nncf = require("nncf", "quantizing needs NNCF", "'icnet[export]'")
     nncf.set_log_level(logging.ERROR)
+    return nncf
 
 
 def quantize(
@@ -112,9 +110,7 @@ def quantize(
         DataError: an image cannot be read.
     """
     options = options or QuantizeOptions()
-    require_nncf()
-    import nncf
-
+    nncf = require_nncf()
     chosen = np.random.default_rng(options.seed).permutation(len(train))[: options.images]
     samples = [train[int(index)] for index in sorted(chosen)]
     calibration = {
@@ -152,8 +148,7 @@ def quantize(
 
 def calibrate(model: ov.Model, dataset: Any, images: int) -> ov.Model:
     """Quantize without a guard, on `images` of an `nncf.Dataset` that gives (1, H, W, 3) float32 BGR, 0 to 255."""
-    import nncf
-
+    nncf = require_nncf()
     with redirect_stdout(io.StringIO()):  # NNCF draws its bars on stdout, which belongs to our results
         return nncf.quantize(model, dataset, preset=nncf.QuantizationPreset.MIXED, subset_size=images)
 
@@ -213,8 +208,7 @@ def repair(
         items: what names the validation images.
         max_drop: how much less accurate the result may be.
     """
-    import nncf
-
+    nncf = require_nncf()
     with redirect_stdout(io.StringIO()):
         return nncf.quantize_with_accuracy_control(
             model,

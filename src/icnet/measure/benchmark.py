@@ -16,7 +16,7 @@ import openvino as ov
 from openvino import opset13 as ops
 
 from icnet import __version__
-from icnet.base.errors import UsageError
+from icnet.base.errors import UsageError, check_counts, require
 from icnet.deploy.quantize import calibrate, require_nncf
 from icnet.network.graph import convolutions
 from icnet.network.onnx_model import onnx_model
@@ -54,9 +54,7 @@ class BenchmarkOptions:
     """CPU threads; all cores if not given."""
 
     def __post_init__(self) -> None:
-        for name in ("rounds", "calls", "threads"):
-            if (value := getattr(self, name)) is not None and value < 1:
-                raise UsageError(f"the number of {name} must be 1 or more, not {value}")
+        check_counts(self, "rounds", "calls", "threads")
 
     @property
     def cores(self) -> int:
@@ -211,9 +209,7 @@ def _int8(weights: Weights, data: np.ndarray) -> ov.Model:
     Raises:
         UsageError: NNCF is not installed.
     """
-    require_nncf()
-    import nncf
-
+    nncf = require_nncf()
     return with_output(calibrate(openvino_model(weights), nncf.Dataset([data]), 1), "index")
 
 
@@ -223,10 +219,7 @@ def _onnx_request(weights: Weights, data: np.ndarray, threads: int) -> Callable[
     Raises:
         UsageError: ONNX or ONNX Runtime is not installed.
     """
-    try:
-        import onnxruntime
-    except ModuleNotFoundError as error:
-        raise UsageError("ONNX Runtime is not installed: run pip install onnx onnxruntime") from error
+    onnxruntime = require("onnxruntime", "this needs ONNX Runtime", "onnx onnxruntime")
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = threads
     settings.log_severity_level = 3

@@ -13,6 +13,9 @@ from icnet.network.weights import Weights, expected_shapes
 
 _NORM_VARIABLES = {"gamma": "gamma", "beta": "beta", "mean": "moving_mean", "variance": "moving_variance"}
 
+_MASKS = {"kernel": "kernel_mask", "bias": "bias_mask", "gamma": "channel_mask", "beta": "channel_mask"}
+"""What a layer calls the mask of a part of its tensors."""
+
 
 @dataclass(frozen=True)
 class Part:
@@ -74,13 +77,8 @@ def masks(model: keras.Model, spec: Spec) -> dict[str, np.ndarray]:
     found = {}
     for name in variables(model, spec):
         conv, part = name.rsplit("/", 1)
-        mask = None
-        if part == "kernel":
-            mask = getattr(model.get_layer(conv), "kernel_mask", None)
-        elif part == "bias":
-            mask = getattr(model.get_layer(conv), "bias_mask", None)
-        elif part in ("gamma", "beta"):
-            mask = getattr(model.get_layer(f"{conv}_norm"), "channel_mask", None)
+        layer = model.get_layer(conv if part in ("kernel", "bias") else f"{conv}_norm")
+        mask = getattr(layer, _MASKS.get(part, ""), None)
         if mask is not None:
             found[name] = np.asarray(keras.ops.convert_to_numpy(mask))
     return found

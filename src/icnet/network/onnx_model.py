@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from icnet.base.errors import UsageError
+from icnet.base.errors import require
 from icnet.network.graph import logits
 from icnet.network.openvino_model import INPUT
 from icnet.network.ops import Act
@@ -112,11 +112,8 @@ def onnx_model(weights: Weights) -> bytes:
     Raises:
         UsageError: the package `onnx` is not installed.
     """
-    try:
-        from onnx import TensorProto, helper
-    except ModuleNotFoundError as error:
-        raise UsageError("an ONNX model needs the package onnx, which is not installed: run pip install onnx") from error
-
+    onnx = require("onnx", "an ONNX model needs the package onnx", "onnx")
+    helper, numbers = onnx.helper, onnx.TensorProto
     height, width = size_hw = weights.spec.size_hw
     nodes = _Nodes(fold(weights))
     image = nodes._node("Transpose", "nchw", [INPUT], (1, 3, height, width), perm=[0, 3, 1, 2])
@@ -126,8 +123,8 @@ def onnx_model(weights: Weights) -> bytes:
     graph = helper.make_graph(
         nodes.nodes,
         weights.spec.name,
-        [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, [1, height, width, 3])],
-        [helper.make_tensor_value_info("index", TensorProto.INT64, [1, height, width])],
+        [helper.make_tensor_value_info(INPUT, numbers.FLOAT, [1, height, width, 3])],
+        [helper.make_tensor_value_info("index", numbers.INT64, [1, height, width])],
         initializer=nodes.constants,
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="icnet")

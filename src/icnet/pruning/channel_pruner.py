@@ -8,7 +8,7 @@ import numpy as np
 from keras import layers
 
 from icnet.base.errors import UsageError
-from icnet.pruning.channels import FROZEN, NORMALISATIONS, analyse
+from icnet.pruning.channels import NORMALISATIONS, analyse
 from icnet.pruning.layers import MaskedBatchNormalization, MaskedConv2D
 from icnet.pruning.masks import check_names, to_numpy
 
@@ -137,8 +137,7 @@ class ChannelPruner:
 
     def _alive(self) -> np.ndarray:
         """(graph.size,) bool: channels that some mask leaves."""
-        alive = np.zeros(self.graph.size, bool)
-        alive[FROZEN] = True
+        alive = self.graph.none_alive()
         for layer in self.layers:
             outputs = self.graph.layers[layer.name].outputs
             if isinstance(layer, MaskedBatchNormalization):

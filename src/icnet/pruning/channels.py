@@ -100,6 +100,10 @@ class ChannelGraph:
         """Those of the layers that are convolutions, in graph order."""
         return [entry for entry in self.layers.values() if isinstance(entry.layer, layers.Conv2D)]
 
+    def none_alive(self) -> np.ndarray:
+        """(size,) bool, to mark channels in: true for FROZEN alone."""
+        return np.asarray(np.arange(self.size) == FROZEN)
+
     def group_of(self, name: str) -> ChannelGroup | None:
         """The group called `name`, or the one that holds all output channels of the convolution `name`.
 

@@ -8,7 +8,7 @@ import numpy as np
 from keras import layers
 
 from icnet.base.errors import UsageError
-from icnet.pruning.channels import FROZEN, NORMALISATIONS, ChannelGraph, LayerChannels, analyse
+from icnet.pruning.channels import NORMALISATIONS, ChannelGraph, LayerChannels, analyse
 from icnet.pruning.masks import copy_weights, rebuild, same, strip, to_numpy
 
 Kept = Mapping[str, np.ndarray]
@@ -102,8 +102,7 @@ def living_channels(graph: ChannelGraph) -> np.ndarray:
     Returns:
         (graph.size,) bool.
     """
-    alive = np.zeros(graph.size, bool)
-    alive[FROZEN] = True
+    alive = graph.none_alive()
     for entry in graph.layers.values():
         if isinstance(entry.layer, layers.Conv2D):
             alive[entry.outputs[to_numpy(entry.layer.kernel).any(axis=(0, 1, 2))]] = True
@@ -142,8 +141,7 @@ def _is_spread(variable: keras.Variable) -> bool:
 
 
 def _alive_from(graph: ChannelGraph, kept: Kept) -> np.ndarray:
-    alive = np.zeros(graph.size, bool)
-    alive[FROZEN] = True
+    alive = graph.none_alive()
     for entry in graph.convolutions:
         name = entry.layer.name
         if name not in kept:
@@ -163,8 +161,7 @@ def _alive_from(graph: ChannelGraph, kept: Kept) -> np.ndarray:
 
 def _leading(wide: ChannelGraph, narrow: ChannelGraph) -> np.ndarray:
     """The first channels of every group of `wide`, as many as `narrow` has."""
-    alive = np.zeros(wide.size, bool)
-    alive[FROZEN] = True
+    alive = wide.none_alive()
     for name, group in wide.groups.items():
         if name in narrow.groups:
             alive[group.channels[: len(narrow.groups[name].channels)]] = True

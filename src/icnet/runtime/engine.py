@@ -13,7 +13,7 @@ import numpy as np
 import openvino as ov
 from openvino.preprocess import PrePostProcessor
 
-from icnet.base.errors import ModelError, UsageError
+from icnet.base.errors import ModelError, UsageError, check_counts
 from icnet.network.openvino_model import INPUT, OUTPUTS, Output, openvino_model
 from icnet.network.registry import is_ir, read_model
 from icnet.network.spec import DEFAULT_MODEL
@@ -44,9 +44,7 @@ class EngineOptions:
     """Keep the compiled model on disk for the next start, see `icnet.runtime.cache`."""
 
     def __post_init__(self) -> None:
-        for name, value in (("threads", self.threads), ("streams", self.streams)):
-            if value is not None and value < 1:
-                raise UsageError(f"the number of {name} must be 1 or more, not {value}")
+        check_counts(self, "threads", "streams")
 
 
 class Engine:

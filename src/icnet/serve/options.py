@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from icnet.base.errors import UsageError
+from icnet.base.errors import UsageError, check_counts
 from icnet.network.spec import DEFAULT_MODEL
 from icnet.serve.limits import Limits
 from icnet.serve.security import is_loopback
@@ -50,5 +50,4 @@ class ServerOptions:
                 )
         if self.drain_seconds < 1:
             raise UsageError(f"the end must wait 1 s or more for what is in flight, not {self.drain_seconds} s")
-        if self.workers < 1:
-            raise UsageError(f"the number of workers must be 1 or more, not {self.workers}")
+        check_counts(self, "workers")

@@ -32,11 +32,11 @@ class Builder:
         self.paint = library(seed % LIBRARIES)
         self.end_m = drive_m + VIEW_M
         self.plan = StreetPlan(
-            half_road=float(self.rng.uniform(4.3, 5.0)),
-            pavement=float(self.rng.uniform(2.6, 3.8)),
-            bend=float(self.rng.uniform(-3.5, 3.5)),
+            half_road=self._between(4.3, 5.0),
+            pavement=self._between(2.6, 3.8),
+            bend=self._between(-3.5, 3.5),
         )
-        self.sun = float(self.rng.uniform(-0.4, 0.4))
+        self.sun = self._between(-0.4, 0.4)
         """How much lighter the left side of the street is than the right."""
         self.cards: list[Card] = []
         self.movers: list[Mover] = []
@@ -53,10 +53,13 @@ class Builder:
         self._far_end()
         self._traffic()
         light = self.rng.integers(len(self.paint.skies))
-        air = Air(colour=float(self.rng.uniform(205, 228)), range_m=float(self.rng.uniform(350, 600)))
+        air = Air(colour=self._between(205, 228), range_m=self._between(350, 600))
         return World(
             self.plan, paint_ground(self.rng, self.plan), self.paint.skies[light], air, self.cards, self.movers, self.parked
         )
+
+    def _between(self, low: float, high: float) -> float:
+        return float(self.rng.uniform(low, high))
 
     def _pick(self, options: Sequence[T]) -> T:
         return options[int(self.rng.integers(len(options)))]
@@ -92,7 +95,7 @@ class Builder:
     def _frontage(self, side: int) -> None:
         """Terraces at the pavement or behind front gardens, and gaps with fences, hedges and trees."""
         front = self.plan.front
-        y = -12.0 - float(self.rng.uniform(0, 8))
+        y = -12.0 - self._between(0, 8)
         while y < self.end_m:
             garden = float(self.rng.choice([0.0, 0.0, 2.6]))
             houses = self.paint.shops if garden == 0 and self.rng.random() < 0.55 else self.paint.houses
@@ -102,16 +105,16 @@ class Builder:
                 if garden:
                     self._screen(side, (y, y + house.width_m))
                 y += house.width_m
-            gap = float(self.rng.uniform(6, 15))
+            gap = self._between(6, 15)
             self._screen(side, (y, y + gap))
             for _ in range(int(self.rng.integers(1, 3))):
-                self._tree(float(self.rng.uniform(y + 2, y + gap - 2)), side * (front + float(self.rng.uniform(2, 5))))
+                self._tree(self._between(y + 2, y + gap - 2), side * (front + self._between(2, 5)))
             y += gap
 
     def _screen(self, side: int, span: tuple[float, float]) -> None:
         """A fence or a hedge along the back of the pavement."""
         look = ((self.paint.fences[0], FENCE), (self.paint.fences[1], FENCE), (self._pick(self.paint.hedges), TREE))
-        chosen, height = look[int(self.rng.choice([0, 1, 1, 2]))], float(self.rng.uniform(1.1, 1.7))
+        chosen, height = look[int(self.rng.choice([0, 1, 1, 2]))], self._between(1.1, 1.7)
         at = span[0]
         while at < span[1] - 0.1:
             piece = min(3.0, span[1] - at)
@@ -130,7 +133,7 @@ class Builder:
 
     def _tree(self, y: float, offset: float) -> None:
         """A tree with its trunk at that place."""
-        height, gain = float(self.rng.uniform(6, 11)), float(self.rng.uniform(0.8, 1.25))
+        height, gain = self._between(6, 11), self._between(0.8, 1.25)
         at = self.plan.point(y, offset)
         trunk = upright(at, (0.3, height * 0.5), (_TRUNK, TREE))
         leaves = upright(
@@ -151,22 +154,22 @@ class Builder:
             arm = at + np.array([-side * 0.7, 0, 7.4])
             self.cards.append(upright(arm, (1.5, 0.09), (_POST, POLE)))
             self.cards.append(upright(arm + np.array([-side * 0.9, 0, -0.05]), (0.8, 0.25), (self.paint.lantern, POLE)))
-        y = float(self.rng.uniform(12, 20))
+        y = self._between(12, 20)
         while y < self.end_m:
-            height = float(self.rng.uniform(2.2, 2.9))
+            height = self._between(2.2, 2.9)
             at = self._post(y, side * (line + 0.1), height, 0.08)
             plate = at + np.array([0, -0.06, height - 0.75])
             self.cards.append(upright(plate, (0.75, 0.75), (self._pick(self.paint.signs), SIGN)))
-            y += float(self.rng.uniform(12, 24))
+            y += self._between(12, 24)
         for y in (58.0, 61.0, 118.0, 171.0):
             at = self._post(y, side * (line - 0.1), 3.4, 0.12)
             self.cards.append(upright(at + np.array([0, -0.08, 2.3]), (0.5, 1.15), (self.paint.lights[int(y) // 50 % 2], SIGN)))
-        for y in np.arange(float(self.rng.uniform(30, 50)), self.end_m, 21.0):
+        for y in np.arange(self._between(30, 50), self.end_m, 21.0):
             self._tree(float(y), side * (self.plan.front - 0.4))
 
     def _kerbside(self, side: int) -> None:
         """Parked vehicles, and bicycles at stands."""
-        y = float(self.rng.uniform(6, 18))
+        y = self._between(6, 18)
         while y < self.end_m:
             for _ in range(int(self.rng.integers(1, 4))):
                 vehicle = self._pick(self.paint.vehicles)
@@ -174,26 +177,26 @@ class Builder:
                 offset = side * (self.plan.half_road - vehicle.body.half_width - 0.15)
                 turn = np.pi if side > 0 or self.rng.random() < 0.15 else 0.0
                 self.parked.append((vehicle, y, offset, turn + float(self.rng.normal(0, 0.02))))
-                y += vehicle.body.half_length + float(self.rng.uniform(0.7, 1.6))
-            y += float(self.rng.uniform(16, 42))
-        for y in np.arange(float(self.rng.uniform(14, 26)), self.end_m, 37.0):
+                y += vehicle.body.half_length + self._between(0.7, 1.6)
+            y += self._between(16, 42)
+        for y in np.arange(self._between(14, 26), self.end_m, 37.0):
             for place in range(int(self.rng.integers(2, 5))):
                 at = self.plan.point(float(y) + 0.8 * place, side * (self.plan.half_road + 1.2))
                 self.cards.append(upright(at, (1.9, 1.85), (self._pick(self.paint.parked_bikes), BIKE)))
 
     def _people(self, side: int) -> None:
         """Walkers on the pavement, alone and in pairs."""
-        y = float(self.rng.uniform(8, 14))
+        y = self._between(8, 14)
         while y < self.end_m:
             speed = float(self.rng.choice([-1.0, 1.0]) * self.rng.uniform(1.0, 1.5))
             for place in range(int(self.rng.choice([1, 1, 2, 2, 3]))):
                 offset = side * (
                     self.plan.half_road + 0.8 + (0.65 * place + self.rng.uniform(0, 0.3)) % (self.plan.pavement - 1.1)
                 )
-                size = float(self.rng.uniform(0.9, 1.05))
+                size = self._between(0.9, 1.05)
                 walker = Mover((y + 0.3 * place, offset), (speed, 0.0), self._pick(self.paint.walkers), (size, 1.85 * size))
                 self.movers.append(walker)
-            y += float(self.rng.uniform(6, 16))
+            y += self._between(6, 16)
 
     def _traffic(self) -> None:
         """Cars ahead and oncoming, riders, and people who cross."""
@@ -222,7 +225,7 @@ class Builder:
             at = self.plan.point(self.end_m + 20, x + house.width_m / 2)
             self.cards.append(upright(at, (house.width_m, house.eaves_m), (house.front, BUILDING), order=self.end_m + 200))
             if self.rng.random() < 0.6:
-                self._tree(self.end_m + float(self.rng.uniform(2, 18)), x)
+                self._tree(self.end_m + self._between(2, 18), x)
             x += house.width_m
 
 

@@ -62,11 +62,8 @@ class Vehicle:
             at = end * (body.axles + body.wheel * 0.7)
             # Seen from its own end, the left edge of a surface is on the vehicle's left at the rear, and its right in front.
             spans = [(-0.8 * body.half_width, 0.8 * body.half_width, 0.12, 0.5, _DARK)]
-            for inner, outer in (
-                (body.half_width - 0.26, body.half_width - 0.06),
-                (0.06 - body.half_width, 0.26 - body.half_width),
-            ):
-                spans.append((inner, outer, 0.0, 0.5, _TREAD))
+            outside, inside = body.half_width - 0.06, body.half_width - 0.26
+            spans += [(inside, outside, 0.0, 0.5, _TREAD), (-outside, -inside, 0.0, 0.5, _TREAD)]
             for low, high, bottom, top, texture in spans:
                 left, right = (low, high) if end < 0 else (high, low)
                 sheets.append(([(left, at, top), (right, at, top), (right, at, bottom), (left, at, bottom)], texture, 1.0))
@@ -185,15 +182,9 @@ def _side_panel(body: Body, paint: Colour) -> Texture:
     shine = pixel(0, top * 0.8)[1]
     cv2.line(image, (0, shine), (width, shine), tuple(min(255.0, 1.35 * value) for value in paint), 3, cv2.LINE_AA)
     cv2.line(image, (0, pixel(0, 0.42)[1]), (width, pixel(0, 0.42)[1]), (36, 36, 36), 4, cv2.LINE_AA)
+    groove = tuple(0.45 * value for value in paint)
     for door in (-0.62, 0.22, 1.0):
-        cv2.line(
-            image,
-            pixel(door * reach / 2, top),
-            pixel(door * reach / 2, 0.35),
-            tuple(0.45 * value for value in paint),
-            1,
-            cv2.LINE_AA,
-        )
+        cv2.line(image, pixel(door * reach / 2, top), pixel(door * reach / 2, 0.35), groove, 1, cv2.LINE_AA)
     for axle in (-body.axles, body.axles):
         hub, radius = pixel(axle, body.wheel), round(body.wheel * PX_M)
         cv2.circle(image, hub, round(radius * 1.18), (18, 18, 18), -1, cv2.LINE_AA)
