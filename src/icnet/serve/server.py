@@ -105,9 +105,9 @@ def _open_files() -> int | None:
 
 
 def _within(options: ServerOptions, files: int | None) -> ServerOptions:
-    """With fewer connections if there are not files enough: as many again may be open to be told that there is no room."""
+    """Fewer connections where files are few: HTTP and gRPC may have as many each, and as many again to say that it is full."""
     limits = options.limits
-    if files is None or limits.connections <= (most := max(1, (files - _OTHER_FILES) // 2)):
+    if files is None or limits.connections <= (most := max(1, (files - _OTHER_FILES) // 4)):
         return options
     event(
         "fewer_connections",

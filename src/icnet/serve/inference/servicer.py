@@ -62,6 +62,10 @@ def grpc_server(
         ("grpc.max_send_message_length", -1),
         ("grpc.so_reuseport", 0),
         ("grpc.max_concurrent_streams", _STREAMS),
+        (
+            "grpc.max_allowed_incoming_connections",
+            2 * limits.connections,
+        ),  # those beyond the calls are told that there is no room
         ("grpc.http.overload_protection", 0),  # it refuses streams with UNAVAILABLE, before we can say why and when to come again
         ("grpc.max_connection_idle_ms", _int32(1000 * limits.idle_seconds)),
         ("grpc.max_connection_age_ms", _int32(1000 * _AGE_SECONDS)),  # clients go on with a new one by themselves
