@@ -107,7 +107,7 @@ class Connection:
         self._unread = exchange.unread
         if exchange.refused and not exchange.begun:
             raise exchange.refused
-        return exchange.complete and not exchange.last and not self._leaving
+        return exchange.reusable and not self._leaving
 
     async def _head(self, idle_seconds: float) -> bytes:
         """The bytes of the next request before its body; none if the client has nothing more to ask."""

@@ -45,9 +45,6 @@ class Exchange:
 
     Attributes:
         scope: of ASGI.
-        unread: a part of the body has not come, or is wrong.
-        begun: the response.
-        complete: the response.
         refused: what is wrong with the body; the application knows of a client that is gone.
     """
 
@@ -59,7 +56,6 @@ class Exchange:
         """
         self._wire, self._service = wire, service
         self._h11 = h11.Connection(h11.SERVER, service.limits.header_bytes)
-        self.unread, self.begun, self.complete = True, False, False
         self.refused: Refused | None = None
         self._body: list[bytes] = []
         self._told = False
@@ -79,9 +75,24 @@ class Exchange:
         self._parse()
 
     @property
-    def last(self) -> bool:
-        """The connection cannot be used again."""
-        return self._h11.our_state is not h11.DONE or self._h11.their_state is not h11.DONE
+    def unread(self) -> bool:
+        """A part of the body has not come, or is wrong."""
+        return self._h11.their_state in (h11.SEND_BODY, h11.ERROR)
+
+    @property
+    def begun(self) -> bool:
+        """The response, that is."""
+        return self._h11.our_state is not h11.SEND_RESPONSE
+
+    @property
+    def complete(self) -> bool:
+        """The same."""
+        return self._h11.our_state in (h11.DONE, h11.MUST_CLOSE)
+
+    @property
+    def reusable(self) -> bool:
+        """The connection, after a complete response."""
+        return self._h11.our_state is self._h11.their_state is h11.DONE
 
     async def receive(self) -> Message:
         """As ASGI has it."""
@@ -111,11 +122,12 @@ class Exchange:
             if self.refused is None:
                 self._begin(message)
         elif self.begun:
-            self.complete = not message.get("more_body", False)
             body = b"" if self.scope["method"] == "HEAD" else message.get("body", b"")
             data = self._held + (self._h11.send(h11.Data(data=body)) or b"")
             self._held = b""
-            self._wire.write(data + (self._h11.send(h11.EndOfMessage()) or b"") if self.complete else data)
+            if not message.get("more_body", False):
+                data += self._h11.send(h11.EndOfMessage()) or b""
+            self._wire.write(data)
             await self._wire.flush()
 
     def _begin(self, message: Message) -> None:
@@ -125,7 +137,6 @@ class Exchange:
             headers.append(_CLOSE)
         status = message["status"]
         self._held = self._h11.send(h11.Response(status_code=status, headers=headers, reason=HTTPStatus(status).phrase)) or b""
-        self.begun = True
 
     def _parse(self) -> None:
         """Take what is there of the body."""
@@ -161,7 +172,6 @@ class Exchange:
             self.refused = BadRequest(_NO_REQUEST)
         else:
             self._wire.received[:0] = rest
-            self.unread = False
 
 
 def _scope(request: h11.Request, wire: Wire) -> Scope:

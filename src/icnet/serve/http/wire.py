@@ -35,7 +35,7 @@ class Wire(asyncio.Protocol):
         self.received, self.ended, self.gone, self.forgotten_bytes = bytearray(), False, asyncio.Event(), 0
         self._tls, self._raw, self._transport = tls, cast(asyncio.Transport, None), cast(asyncio.Transport, None)
         self._news, self._writable = asyncio.Event(), asyncio.Event()
-        self._forgets = self._fresh = False
+        self._forgets = False
         self._patience_s = self._most_patience_s = patience_s
 
     async def open(self, client: socket.socket, seconds: float) -> None:
@@ -76,7 +76,6 @@ class Wire(asyncio.Protocol):
             self.received += data
             if len(self.received) > _AHEAD_BYTES:
                 self._transport.pause_reading()
-        self._fresh = True
         self._news.set()
 
     def eof_received(self) -> bool:
@@ -95,13 +94,13 @@ class Wire(asyncio.Protocol):
         self._news.set()
 
     async def more(self) -> bool:
-        """Wait for more bytes; False if none will come."""
-        self._fresh = False
-        if not self.ended:
-            self._news.clear()
-            self._transport.resume_reading()
-            await self._news.wait()
-        return self._fresh
+        """Wait for more bytes or their end; False if that has been."""
+        if self.ended:
+            return False
+        self._news.clear()
+        self._transport.resume_reading()
+        await self._news.wait()
+        return True
 
     def take(self) -> bytes:
         """What has been received, which is used then."""
