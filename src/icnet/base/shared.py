@@ -14,7 +14,8 @@ class Shared:
         Args:
             state: gives what enters and leaves it, which must take no time; threads may differ in which of the two they do.
         """
-        self._state, self._inside, self._lock, self._undo = state, 0, threading.Lock(), ExitStack()
+        self._state, self._inside = state, 0
+        self._lock, self._undo = threading.Lock(), ExitStack()
 
     @contextmanager
     def __call__(self) -> Iterator[None]:

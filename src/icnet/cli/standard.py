@@ -49,11 +49,6 @@ class Streams:
         """The report goes there, line by line."""
         return self.is_output and self.write == REPORT
 
-    @property
-    def takes_stdout(self) -> bool:
-        """Whether something else than `--json` does."""
-        return self.is_output or self.is_stats
-
     def named(self, sources: list[Source]) -> list[Source]:
         """The sources, of which standard input is called as the user calls it."""
         return [replace(source, title=STANDARD) if source.name == str(self.read) else source for source in sources]
@@ -77,9 +72,13 @@ class Streams:
 
     def finish(self, jobs: list[Job]) -> None:
         """Send what was written to standard output."""
-        paths = [self.stats] if self.is_stats else jobs[0].outputs if self.is_output and not self.is_report else []
+        paths: list[Path] = []
+        if self.is_stats and self.stats is not None:
+            paths = [self.stats]
+        elif self.is_output and not self.is_report:
+            paths = jobs[0].outputs
         for path in paths:
-            if path is not None and path.is_file():
+            if path.is_file():
                 with path.open("rb") as file:
                     shutil.copyfileobj(file, sys.stdout.buffer)
                 sys.stdout.buffer.flush()

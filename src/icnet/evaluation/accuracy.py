@@ -13,7 +13,7 @@ from icnet.base.classes import NAMES
 from icnet.base.errors import DataError
 from icnet.base.sample import Sample
 from icnet.evaluation.scores import Scores, confusion_matrix, scores
-from icnet.runtime.decode import abstain_below, decode, decode_confidence
+from icnet.runtime.decode import decode_both
 from icnet.runtime.preprocess import resize_frame
 
 if TYPE_CHECKING:
@@ -54,10 +54,7 @@ class Evaluation:
 def predict(network: Network, frame: np.ndarray, size_hw: tuple[int, int], *, abstain: float = 0.0) -> np.ndarray:
     """Classes of one (H, W, 3) uint8 BGR image to `size_hw` uint8, Unlabeled where the confidence is below `abstain`."""
     raw = network.infer(resize_frame(frame, network.size_hw))
-    classes = decode(raw, network.output, size_hw)
-    if abstain:
-        abstain_below(abstain, classes, decode_confidence(raw, network.output, classes))
-    return classes
+    return decode_both(raw, network.output, size_hw, confidence=False, abstain=abstain)[0]
 
 
 def evaluate(samples: Iterable[Sample], network: Network, *, abstain: float = 0.0) -> Evaluation:

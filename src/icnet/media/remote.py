@@ -99,8 +99,8 @@ def _received(url: str, count: int) -> bytes:
             return bytes(response.read(count))
     except (OSError, ValueError, http.client.HTTPException) as error:
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
-        told = f"{error.code} {reason}" if isinstance(error, urllib.error.HTTPError) else getattr(reason, "strerror", None)
-        raise InputError(f"{told or 'it breaks off'}; check the address, and that its server runs") from None
+        text = f"{error.code} {reason}" if isinstance(error, urllib.error.HTTPError) else getattr(reason, "strerror", None)
+        raise InputError(f"{text or 'it breaks off'}; check the address, and that its server runs") from None
 
 
 def _within(seconds: float, work: Callable[[], T]) -> T:

@@ -13,7 +13,8 @@ from icnet.runtime.segmenter import Segmentation
 
 FormName = Literal["classes", "palette", "colour", "overlay", "confidence", "geojson", "coco", "rle"]
 
-PNG, JPEG, GEOJSON, JSON = "image/png", "image/jpeg", "application/geo+json", "application/json"
+PNG, JPEG = "image/png", "image/jpeg"
+GEOJSON, JSON = "application/geo+json", "application/json"
 
 Document = GeoJsonWriter | CocoWriter
 

@@ -83,9 +83,23 @@ def decode_confidence(raw: np.ndarray, output: Output, classes: np.ndarray, *, t
     return confidence
 
 
-def abstain_below(least: float, classes: np.ndarray, confidence: np.ndarray) -> None:
-    """Turn pixels of less confidence than `least`, from 0 to 1, into Unlabeled; `classes` is changed in place."""
-    classes[confidence < 255 * least] = VOID
+def decode_both(
+    raw: np.ndarray,
+    output: Output,
+    size_hw: tuple[int, int],
+    *,
+    confidence: bool,
+    abstain: float = 0.0,
+    threads: int | None = None,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """`decode`, and `decode_confidence` if it is wanted; pixels of less confidence than `abstain`, 0 to 1, become Unlabeled."""
+    classes = decode(raw, output, size_hw, threads=threads)
+    if not (confidence or abstain):
+        return classes, None
+    found = decode_confidence(raw, output, classes, threads=threads)
+    if abstain:
+        classes[found < 255 * abstain] = VOID
+    return classes, found if confidence else None
 
 
 def _map(raw: np.ndarray, size_hw: tuple[int, ...]) -> Map:

@@ -10,7 +10,7 @@ import numpy as np
 
 from icnet.base.errors import UsageError
 from icnet.network.spec import DEFAULT_MODEL
-from icnet.runtime.decode import abstain_below, decode, decode_confidence
+from icnet.runtime.decode import decode_both
 from icnet.runtime.engine import Engine, EngineOptions
 from icnet.runtime.overlay import OPACITY, class_shares, draw_overlay
 from icnet.runtime.preprocess import resize_frame
@@ -148,10 +148,7 @@ class Segmenter:
                     yield item, self._segmentation(image, steady, confidence, self.abstain)
 
     def _segmentation(self, frame_bgr: np.ndarray, raw: np.ndarray, confidence: bool, abstain: float) -> Segmentation:
-        height, width = frame_bgr.shape[:2]
-        threads, output = self.engine.options.threads, self.engine.output
-        classes = decode(raw, output, (height, width), threads=threads)
-        confidences = decode_confidence(raw, output, classes, threads=threads) if confidence or abstain else None
-        if abstain and confidences is not None:
-            abstain_below(abstain, classes, confidences)
-        return Segmentation(frame_bgr, classes, confidences if confidence else None)
+        engine, (height, width) = self.engine, frame_bgr.shape[:2]
+        threads = engine.options.threads
+        both = decode_both(raw, engine.output, (height, width), confidence=confidence, abstain=abstain, threads=threads)
+        return Segmentation(frame_bgr, *both)

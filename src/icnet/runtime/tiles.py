@@ -14,7 +14,7 @@ import numpy as np
 
 from icnet.base.classes import NAMES
 from icnet.base.errors import UsageError
-from icnet.runtime.decode import abstain_below, decode, decode_confidence
+from icnet.runtime.decode import decode_both
 from icnet.runtime.preprocess import check_frame
 from icnet.runtime.segmenter import Segmentation, Segmenter
 
@@ -112,14 +112,13 @@ def segment_tiled(
             # the next band puts the lower ones right.
             here = slice((top + 1) * cell if top else 0, min(bottom * cell, height))
             there = slice(here.start - top * cell, here.stop - top * cell)
-            found = decode(scores, engine.output, ((bottom - top) * cell, columns.cells * cell), threads=threads)
-            if confidences is not None or segmenter.abstain:
-                known = decode_confidence(scores, engine.output, found, threads=threads)
-                if segmenter.abstain:
-                    abstain_below(segmenter.abstain, found, known)
-                if confidences is not None:
-                    confidences[here] = known[there, :width]
+            size_hw = ((bottom - top) * cell, columns.cells * cell)
+            found, known = decode_both(
+                scores, engine.output, size_hw, confidence=confidence, abstain=segmenter.abstain, threads=threads
+            )
             classes[here] = found[there, :width]
+            if confidences is not None and known is not None:
+                confidences[here] = known[there, :width]
     return Segmentation(frame_bgr, classes, confidences)
 
 

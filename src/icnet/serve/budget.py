@@ -34,7 +34,8 @@ class Budget:
 
     def __init__(self, limit_bytes: int, gauge: Gauge, *, of: str) -> None:
         """Allow so many bytes; `gauge` shows how many are held, and `of` says of what, in refusals."""
-        self._limit_bytes, self._gauge, self._of, self.held_bytes = limit_bytes, gauge, of, 0
+        self._limit_bytes, self._gauge, self._of = limit_bytes, gauge, of
+        self.held_bytes = 0
 
     @contextmanager
     def share(self) -> Iterator[Share]:

@@ -93,7 +93,8 @@ class HeadersTooLarge(Refused):
 class Overloaded(Refused):
     """There is no room for another request now."""
 
-    status, code_name, reason, retry_after_s = 503, "RESOURCE_EXHAUSTED", "overloaded", 1
+    status, code_name, reason = 503, "RESOURCE_EXHAUSTED", "overloaded"
+    retry_after_s = 1
 
 
 class TooManyConnections(Overloaded):
@@ -105,4 +106,5 @@ class TooManyConnections(Overloaded):
 class Draining(Refused):
     """The server is about to end."""
 
-    status, code_name, reason, retry_after_s = 503, "UNAVAILABLE", "draining", 5
+    status, code_name, reason = 503, "UNAVAILABLE", "draining"
+    retry_after_s = 5

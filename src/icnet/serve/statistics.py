@@ -43,14 +43,14 @@ class Statistics:
         """What the extension tells beside name and version."""
         with self._lock:
             names = ("success", "fail", "queue", *_COMPUTED.values(), "cache_hit", "cache_miss")
-            told = {name: {"count": self._counts[name], "ns": self._ns[name]} for name in names}
+            durations = {name: {"count": self._counts[name], "ns": self._ns[name]} for name in names}
             pictures, last_ms = self._pictures, self._last_ms
-        ones = {name: {"count": pictures, "ns": told[name]["ns"]} for name in _COMPUTED.values()}
+        ones = {name: {"count": pictures, "ns": durations[name]["ns"]} for name in _COMPUTED.values()}
         return {
             "last_inference": last_ms,
             "inference_count": pictures,
             "execution_count": pictures,  # the network sees one picture at a time
-            "inference_stats": told,
+            "inference_stats": durations,
             "batch_stats": [{"batch_size": 1, **ones}] if pictures else [],
         }
 

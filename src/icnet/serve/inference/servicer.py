@@ -27,7 +27,9 @@ _STREAMS = 64
 _AGE_SECONDS, _LAST_CALLS_SECONDS = 600, 60
 """Of a connection, and then for the calls that it has begun: gRPC reads headers that never end, and keeps nothing of them."""
 
-_INT, _UINT, _CONTENTS, _INPUTS, _RAW = 2, 4, 5, 5, 7
+_INPUTS, _RAW = 5, 7
+_CONTENTS = 5  # of an input
+_INT, _UINT = 2, 4  # of contents
 _CUT = {_INPUTS: {_CONTENTS: {_INT: None, _UINT: None}}, _RAW: None}
 """Fields of a ModelInferRequest that hold the values of tensors."""
 

@@ -17,8 +17,9 @@ _MOST_PARTS = 64
 Path = tuple[int, ...]
 """Numbers of fields within each other."""
 
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-_FIXED = {_FIXED64: 8, _FIXED32: 4}
+_VARINT, _BYTES = 0, 2
+_FIXED = {1: 8, 5: 4}
+"""Wire type to bytes, of numbers whose length is fixed."""
 
 
 class _Malformed(Exception):
