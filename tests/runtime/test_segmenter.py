@@ -1,3 +1,8 @@
+import copy
+import os
+import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -9,6 +14,7 @@ from icnet.base.classes import NAMES
 from icnet.base.errors import InputError, UsageError
 from icnet.network.weights import random_weights, save_weights
 from icnet.runtime.decode import decode, decode_confidence
+from icnet.runtime.engine import EngineOptions
 from icnet.runtime.preprocess import resize_frame
 from icnet.runtime.segmenter import Segmentation
 from icnet.runtime.smooth import Smoother
@@ -132,3 +138,49 @@ def test_it_abstains_where_it_is_not_sure(segmenter, path):
     for wrong in (-0.1, 1.5, float("nan")):
         with pytest.raises(UsageError, match="from 0 to 1"):
             segmenter(frame, abstain=wrong)
+
+
+def test_a_pickle_and_a_copy_load_the_model_again(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(path.parent)
+    segmenter = Segmenter(path.name, EngineOptions(threads=1, size_hw=(64, 96)), abstain=0.1)
+    frame = np.random.default_rng(0).integers(0, 256, (61, 33, 3), dtype=np.uint8)
+    monkeypatch.chdir("/")
+    for other in (pickle.loads(pickle.dumps(segmenter)), copy.deepcopy(segmenter)):
+        assert other.engine is not segmenter.engine
+        assert (other.engine.options, other.abstain) == (segmenter.engine.options, 0.1)
+        np.testing.assert_array_equal(other(frame).classes, segmenter(frame).classes)
+    assert b"icnet-lite-int8" in pickle.dumps(Segmenter()), "a published name stays a name"
+
+
+USES = {
+    "a call": "segmenter(frame)",
+    "a stream": "next(segmenter.stream([frame], lambda frame: frame))",
+    "another model": "Segmenter(sys.argv[1])",
+    "a copy": "pickle.loads(pickle.dumps(segmenter))",
+}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system does not fork")
+@pytest.mark.parametrize("use", USES)
+def test_a_fork_is_told_instead_of_waiting_for_ever(path, use):
+    code = f"""
+import os, pickle, sys
+import numpy as np
+from icnet import Segmenter, UsageError
+from icnet.runtime.decode import decode
+segmenter, frame = Segmenter(sys.argv[1]), np.zeros((96, 128, 3), np.uint8)
+segmenter(frame)
+if os.fork() == 0:
+    decode(np.zeros((1, 12, 24, 32), np.float32), "logits", (96, 128), threads=2)
+    try:
+        {USES[use]}
+    except UsageError as error:
+        print(error)
+    sys.exit()
+_, status = os.wait()
+segmenter(frame)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code, path], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "load the first model in the child, or start children" in done.stdout

@@ -1,6 +1,7 @@
 """A compiled model: arrays in, raw output out, in OpenVINO and without Keras."""
 
 import json
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -8,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
+from weakref import WeakSet
 
 import numpy as np
 import openvino as ov
@@ -20,7 +22,7 @@ from icnet.network.spec import DEFAULT_MODEL
 from icnet.network.stored import Stored
 from icnet.network.weights import parse_weights
 from icnet.runtime.cache import compile_cached
-from icnet.runtime.core import core
+from icnet.runtime.core import check_process, core, never_free_in_forks
 
 T = TypeVar("T")
 
@@ -50,6 +52,8 @@ class EngineOptions:
 class Engine:
     """A model ready to run on this machine's CPU.
 
+    A pickle or copy of it is its name or path, absolute, and its options: the model is loaded again from that.
+
     Attributes:
         name: the published or described name; for an IR the file's stem.
         output: what `infer` returns: `logits`, `soft` or `index`.
@@ -74,7 +78,9 @@ class Engine:
             UsageError: the size does not fit the model.
         """
         self.options = options or EngineOptions()
+        self._process = os.getpid()
         size_hw, stored = self.options.size_hw, read_model(str(model))
+        self._source = str(model) if stored.path.stem == str(model) else os.path.abspath(stored.path)
         self.sha256 = stored.sha256
         if is_ir(str(model)):
             self.name = stored.path.stem
@@ -102,8 +108,12 @@ class Engine:
         # While one image is worked on by a stream, the next one waits for it: no stream ever waits for Python.
         self._requests = [compiled.create_infer_request() for _ in range(self.options.streams + 1)]
         self._free = deque(self._requests)
+        _ENGINES.add(self)
         self._change = threading.Condition()
         self._streaming = False
+
+    def __reduce__(self) -> tuple[type["Engine"], tuple[str, EngineOptions]]:
+        return type(self), (self._source, self.options)
 
     def infer(self, data: np.ndarray) -> np.ndarray:
         """Run the network once; of calls from several threads, `streams` + 1 are under way at most and the others wait.
@@ -115,9 +125,10 @@ class Engine:
             `logits` (1, 12, H/4, W/4) float32, `soft` (1, 12, H, W) float32 or `index` (1, H, W) integer; the caller's own copy.
 
         Raises:
-            UsageError: a stream is open.
+            UsageError: a stream is open, or this process was forked off since.
         """
         self._check(data)
+        check_process(self._process)
         with self._change:
             self._refuse_while_streaming()
             self._change.wait_for(lambda: self._free)
@@ -148,8 +159,9 @@ class Engine:
             type that `infer` gives, but holds good only until the next one is asked for.
 
         Raises:
-            UsageError: another stream is open.
+            UsageError: another stream is open, or this process was forked off since.
         """
+        check_process(self._process)
         busy = deque[tuple[T, ov.InferRequest | None]]()
         with self._alone() as free:
             try:
@@ -208,6 +220,10 @@ class Engine:
     def _check(self, data: np.ndarray) -> None:
         assert data.shape == (1, *self.size_hw, 3), f"{data.shape} for an input of {self.size_hw}"
         assert data.dtype == np.uint8, data.dtype
+
+
+_ENGINES = WeakSet[Engine]()
+never_free_in_forks(lambda: [request for engine in _ENGINES for request in engine._requests])
 
 
 def _with_bytes(network: ov.Model) -> ov.Model:

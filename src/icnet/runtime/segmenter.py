@@ -52,7 +52,7 @@ class Segmenter:
     """Segments road scenes: `Segmenter()(frame_bgr).classes`.
 
     Calls keep nothing from one frame to the next, but for a `Smoother` that they are given; calls from several threads may
-    run side by side.
+    run side by side. It can be pickled and copied, see `Engine`; a fork of the process that loaded it cannot use it.
 
     Attributes:
         engine: the compiled model.
