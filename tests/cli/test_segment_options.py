@@ -18,6 +18,7 @@ from segment_runs import picture, tiny_model
 
 from icnet import Segmenter, cli
 from icnet.base.classes import NAMES, PALETTE_RGB, VOID
+from icnet.media import sources
 from icnet.media.sinks import video_sink
 from icnet.media.video import Video
 from icnet.network.openvino_model import openvino_model
@@ -261,12 +262,20 @@ def test_a_picture_at_an_address_becomes_what_one_in_a_file_does(folder):
 
 def test_what_is_not_read_is_counted_and_named(capsys):
     write_png(Path("in/a.png"), picture(0))
-    for name in ("in/1.HEIF", "in/2.heif", "in/read me", *(f"in/{number}.txt" for number in range(9))):
+    for name in ("in/1.RAW", "in/2.raw", "in/read me", *(f"in/{number}.txt" for number in range(9))):
         Path(name).write_bytes(b"")
     run("in", "--classes-only")
     assert capsys.readouterr().err.splitlines()[-1] == (
-        "not read, because no pictures or videos of known kinds: 9 .txt, 2 .heif, 1 without suffix "
-        "(in/0.txt, in/1.HEIF, in/1.txt, in/2.heif, in/2.txt and 7 more)"
+        "not read, because no pictures or videos of known kinds: 9 .txt, 2 .raw, 1 without suffix "
+        "(in/0.txt, in/1.RAW, in/1.txt, in/2.raw, in/2.txt and 7 more)"
     )
     run("in", "--classes-only", "--json")
     assert len(json.loads(capsys.readouterr().out)["unread"]) == 12
+
+
+def test_heic_in_a_folder_is_told_with_the_package_for_it(capsys, monkeypatch):
+    monkeypatch.setattr(sources, "IMAGE_SUFFIXES", sources.IMAGE_SUFFIXES - sources.HEIC_SUFFIXES)  # as without it
+    write_png(Path("in/a.png"), picture(0))
+    Path("in/b.HEIC").write_bytes(b"")
+    run("in", "--classes-only")
+    assert capsys.readouterr().err.splitlines()[-1].endswith("1 .heic (in/b.HEIC); for HEIC, pip install 'icnet[heic]'")

@@ -49,6 +49,8 @@ def content(folder: Path, data: bytes) -> str | None:
     [
         *((name, encoded(name)) for name in ("PNG", "JPEG", "BMP", "TIFF")),
         ("WebP", encoded("WEBP")),
+        ("AVIF", encoded("AVIF")),
+        ("AVIF", encoded("AVIF", save_all=True, append_images=[PICTURE.rotate(180)])),
         ("JPEG", encoded("MPO", save_all=True, append_images=[PICTURE])),
         ("TIFF", encoded("TIFF", big_tiff=True)),
         ("TIFF", b"MM\0*\0\0\0\x08"),
@@ -57,7 +59,8 @@ def content(folder: Path, data: bytes) -> str | None:
 def test_pictures_under_another_name(tmp_path, name, data):
     assert picture_format(data[:30]) == name
     assert content(tmp_path, data) == "picture"
-    assert content(tmp_path, data[:1] + b"?" + data[2:]) is None  # it is these bytes that are looked at
+    start = 4 if name == "AVIF" else 0  # behind the length of the first box
+    assert content(tmp_path, data[: start + 1] + b"?" + data[start + 2 :]) is None  # it is these bytes that are looked at
 
 
 @pytest.mark.parametrize("name", PLAYLISTS)
@@ -102,11 +105,16 @@ def test_what_is_no_readable_file_is_left_to_its_reader(tmp_path, monkeypatch):
     assert sniff(tmp_path / "x.png") is None
 
 
-@pytest.mark.parametrize("brand", [b"heic", b"avif", b"mif1"])
-def test_pictures_in_the_container_of_videos_are_no_videos(tmp_path, brand):
-    (tmp_path / "x").write_bytes(b"\0\0\0\x1cftyp" + brand + bytes(100))
+@pytest.mark.parametrize(
+    ("brands", "name"),
+    [(b"heic....mif1", "HEIC"), (b"avif....mif1", "AVIF"), (b"mif1....mif1", "HEIC"), (b"mif1....mif1avif", "AVIF")],
+)
+def test_pictures_in_the_container_of_videos_are_no_videos(tmp_path, brands, name):
+    box = (8 + len(brands)).to_bytes(4, "big") + b"ftyp" + brands
+    (tmp_path / "x").write_bytes(box + bytes(100))
     assert sniff(tmp_path / "x") == "picture"
-    with pytest.raises(InputError, match="expected a PNG, JPEG, WebP, BMP or TIFF picture"):
+    assert picture_format(box) == name
+    with pytest.raises(InputError, match="damaged, cut off or of a rare kind"):
         read_image(tmp_path / "x")
     (tmp_path / "x").write_bytes(b"\0\0\0\x1cftypisom" + bytes(100))
     assert sniff(tmp_path / "x") is None

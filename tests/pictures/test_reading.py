@@ -231,9 +231,26 @@ def test_any_name_will_do(tmp_path, name):
     assert differs(read_image(tmp_path / name), PICTURE[:, :, ::-1]) == 0
 
 
+def test_heic_is_read_in_its_colours(tmp_path):
+    middles = read(tmp_path, originals()["HEIC"])[12::24, 16::32].reshape(4, 3)
+    assert np.abs(middles.astype(int) - [(220, 60, 40), (40, 200, 60), (40, 60, 220), (230, 230, 230)]).max() < 12
+
+
+def test_heic_without_its_package_is_one_line(monkeypatch):
+    monkeypatch.delitem(decoding._READERS, "HEIC", raising=False)
+    with pytest.raises(InputError, match=r"it is HEIC, which needs one more package: pip install 'icnet\[heic\]'"):
+        decoding.opened(io.BytesIO(originals()["HEIC"]), 10_000, lambda pixels: None)
+
+
+def test_a_large_avif_is_within_its_limits(tmp_path):
+    large = Image.fromarray(PICTURE).resize((3000, 2000), Image.Resampling.BICUBIC)
+    assert read(tmp_path, encoded(large, "AVIF", speed=10, quality=80)).shape == (2000, 3000, 3)
+
+
 @pytest.mark.parametrize("name", ["GIF", "PPM", "JPEG2000", "ICO", "TGA"])
 def test_other_kinds_are_refused_by_content(tmp_path, name):
-    assert "expected a PNG, JPEG, WebP, BMP or TIFF picture" in refusal(tmp_path, encoded(Image.fromarray(PICTURE), name))
+    line = refusal(tmp_path, encoded(Image.fromarray(PICTURE), name))
+    assert "expected a PNG, JPEG, WebP, BMP, TIFF, AVIF or HEIC picture" in line
 
 
 def test_what_is_no_file_is_one_line(tmp_path):
@@ -261,6 +278,8 @@ CUT = [
     "JPEG progressive",
     "MPO",
     "WebP",
+    "AVIF",
+    "HEIC",
     "BMP RGB",
     "TIFF raw",
     "TIFF tiff_lzw",

@@ -3,6 +3,7 @@
 As a script: FOLDER FIRST LAST FAULT LIMIT reads the mutants FIRST to LAST - 1 and prints a line before and after each.
 """
 
+import base64
 import faulthandler
 import functools
 import io
@@ -28,6 +29,20 @@ LIMIT_S = 10.0
 
 KINDS = ("truncated", "flipped", "dimensions", "head", "tail", "blank")
 """Of damage; and some files are "empty"."""
+
+
+HEIC = (
+    "AAAAHGZ0eXBoZWljAAAAAG1pZjFoZWljbWlhZgAAAX1tZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAAAAAAAAAAAAAAACJpbG9jAA"
+    "AAAERAAAEAAQAAAAABoQABAAAAAAAAAR4AAAAjaWluZgAAAAAAAQAAABVpbmZlAgAAAAABAABodmMxAAAAAA5waXRtAAAAAAABAAAA/WlwcnAA"
+    "AADdaXBjbwAAAHZodmNDAQNwAAAAkAAAAAAAHvAA/P34+AAADwNgAAEAGEABDAH//wNwAAADAJAAAAMAAAMAHroCQGEAAQAqQgEBA3AAAAMAkA"
+    "AAAwAAAwAeoCCBBZbq5Ka5uAhoMCAAAAMDIAAAAwAhYgABAAZEAcFzwIkAAAATY29scm5jbHgAAQANAAaAAAAAFGlzcGUAAAAAAAAAQAAAAEAA"
+    "AAAoY2xhcAAAAEAAAAABAAAAMAAAAAEAAAAAAAAAAv////AAAAACAAAAEHBpeGkAAAAAAwgICAAAABhpcG1hAAAAAAAAAAEAAQWBAgMFhAAAAS"
+    "ZtZGF0AAABGigBrwY44+e97bfjYH//9/8+h/RgKidFb8aVjaq+Z+l9+d/f/+F7E0dInRsz7BekQveEXLaVYaotCUcNn8vYARVc3GE8vyVZT1RV"
+    "q/yR/ASSI4L/OCtsC7z0tEeegRBx3q/B/6oA//kyY3xQu/9m7/+iYtvA+gbe/8DiueQ4k99RTpfEE+a7OE+BSMPuUSdiQ2ooLJm/91GQjWfI6M"
+    "0X0am5JpGAZXPFMIgHJdmg9vJ8XqhFGw3sI9PzWPx/H2POFf8Jfu3+79sTU7cII535XpQO8VbD1sUsfj+PsecK/4S/dv935yeX2QcGaHYxknMY"
+    "8F+MIYxjDJk/p9W1VKw36r1/VYhvPFAQ4m8v+8+l4ZtcvgoOfuQPhkNo4A=="
+)
+"""A picture of 64x48 in four colours, written with pillow-heif: red, green, blue and nearly white, row by row."""
 
 
 def encoded(image: Image.Image, name: str, **options) -> bytes:
@@ -56,6 +71,8 @@ def originals() -> dict[str, bytes]:
     found["WebP"] = encoded(smooth, "WEBP")
     found["WebP lossless"] = encoded(smooth.convert("RGBA"), "WEBP", lossless=True, exif=exif)
     found["WebP animated"] = encoded(smooth, "WEBP", save_all=True, append_images=[smooth.rotate(180)])
+    found["AVIF"] = encoded(smooth.convert("RGBA"), "AVIF", quality=95, exif=exif)
+    found["HEIC"] = base64.b64decode(HEIC)
     for mode in ("1", "L", "P", "RGB", "RGBA"):
         found[f"BMP {mode}"] = encoded(smooth.convert(mode), "BMP")
     for compression in ("raw", "packbits", "tiff_lzw", "tiff_adobe_deflate", "jpeg"):

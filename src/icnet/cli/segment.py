@@ -282,10 +282,13 @@ def _bar(bars: Progress, job: Job) -> Advance:
 
 def _unread(names: list[str]) -> str:
     """How many files were not read, of which kinds, and some of their names."""
+    from icnet.media.sources import HEIC_SUFFIXES
+
     kinds = Counter(os.path.splitext(name)[1].lower() or "without suffix" for name in names)
     counts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return f"not read, because no pictures or videos of known kinds: {counts} ({', '.join(names[:_NAMED])}{more})"
+    advice = "; for HEIC, pip install 'icnet[heic]'" if HEIC_SUFFIXES & kinds.keys() else ""
+    return f"not read, because no pictures or videos of known kinds: {counts} ({', '.join(names[:_NAMED])}{more}){advice}"
 
 
 def _finish(outcome: _Outcome, name: str, output: str, unread: list[str], *, as_json: bool) -> None:

@@ -5,9 +5,6 @@ from typing import Literal
 
 from icnet.pictures.formats import HEAD_BYTES, picture_format
 
-_STILL_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"mif1", b"avif"})
-"""Of pictures in the container of MP4 videos."""
-
 _PLAYLIST_BEGINNINGS = (
     b"#extm3u",  # HLS and M3U
     b"ffconcat version",
@@ -29,8 +26,7 @@ def sniff(path: Path | str) -> Literal["picture", "playlist"] | None:
     """Look into the beginning of a file.
 
     Returns:
-        "picture": of a kind that `icnet.pictures.reading.read_image` reads, perhaps damaged; or HEIC or AVIF, which it refuses
-            and which FFmpeg would take for a video.
+        "picture": of a kind that `icnet.pictures.reading.read_image` reads, perhaps damaged, or HEIC without its package.
         "playlist": a text that makes FFmpeg open other files or addresses.
         None: anything else, which may be a video. Also what is no ordinary file or cannot be read: its reader says why.
     """
@@ -42,14 +38,9 @@ def sniff(path: Path | str) -> Literal["picture", "playlist"] | None:
             head = file.read(HEAD_BYTES)
     except OSError:
         return None
-    if is_picture(head):
+    if picture_format(head) is not None:
         return "picture"
     return "playlist" if is_playlist(head) else None
-
-
-def is_picture(head: bytes) -> bool:
-    """Whether a file that begins with `head`, of which 30 bytes are enough, is a picture, readable or not."""
-    return picture_format(head) is not None or (head[4:8] == b"ftyp" and head[8:12] in _STILL_BRANDS)
 
 
 def is_playlist(head: bytes) -> bool:

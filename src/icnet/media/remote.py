@@ -14,8 +14,8 @@ import numpy as np
 
 from icnet.base.errors import InputError
 from icnet.media.connections import OPEN_S
-from icnet.media.content import is_picture
 from icnet.media.sources import Source
+from icnet.pictures.formats import picture_format
 from icnet.pictures.limits import TooCostly
 from icnet.pictures.reading import decode_image, read_image
 
@@ -73,7 +73,7 @@ def _gives_picture(source: Source) -> bool:
     if source.kind != "stream" or urlsplit(source.name).scheme not in ("http", "https"):
         return False
     try:
-        return is_picture(_within(OPEN_S, lambda: _received(source.name, _HEAD_BYTES)))
+        return picture_format(_within(OPEN_S, lambda: _received(source.name, _HEAD_BYTES))) is not None
     except InputError:  # told when it is opened as a stream
         return False
 

@@ -12,8 +12,12 @@ from urllib.parse import urlsplit
 from icnet.base.errors import UsageError
 from icnet.media.content import sniff
 from icnet.media.folders import matching, place, walk
+from icnet.pictures.formats import reads_heic
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib", ".tif", ".tiff"})
+HEIC_SUFFIXES = frozenset({".heic", ".heif", ".hif"})
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".avif"}) | (
+    HEIC_SUFFIXES if reads_heic else frozenset()
+)
 VIDEO_SUFFIXES = frozenset(
     {
         ".mp4",

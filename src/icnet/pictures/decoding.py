@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 from os import SEEK_END
 from typing import BinaryIO
 
-from PIL import ExifTags, Image, ImageFile, TiffImagePlugin
+from PIL import AvifImagePlugin, ExifTags, Image, ImageFile, TiffImagePlugin
+from PIL.AvifImagePlugin import AvifImageFile
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
@@ -13,10 +14,10 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from icnet.base.errors import InputError
-from icnet.pictures.formats import HEAD_BYTES, PictureFormat, picture_format
+from icnet.pictures.formats import HEAD_BYTES, PictureFormat, picture_format, reads_heic
 from icnet.pictures.limits import TooCostly, check_size
 
-EXPECTED = "expected a PNG, JPEG, WebP, BMP or TIFF picture"
+EXPECTED = "expected a PNG, JPEG, WebP, BMP, TIFF, AVIF or HEIC picture"
 
 PLAINER = "convert it to a plain PNG or JPEG"
 
@@ -26,6 +27,7 @@ _READERS: dict[PictureFormat, type[ImageFile.ImageFile]] = {
     "WebP": WebPImageFile,
     "BMP": BmpImageFile,
     "TIFF": TiffImageFile,
+    "AVIF": AvifImageFile,
 }
 
 _MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"})
@@ -59,6 +61,12 @@ def use_pillow_strictly() -> None:
     warnings.simplefilter("ignore")
     Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = None, False
     TiffImagePlugin.READ_LIBTIFF = True  # Pillow's own reader of uncompressed TIFF misreads some layouts
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # each thread would count against the memory
+    if reads_heic:
+        import pi_heif
+
+        pi_heif.options.DECODE_THREADS = 1
+        _READERS["HEIC"] = pi_heif.HeifImageFile
 
 
 def opened(file: BinaryIO, max_pixels: int, afford: Callable[[int], None]) -> ImageFile.ImageFile:
@@ -78,6 +86,8 @@ def opened(file: BinaryIO, max_pixels: int, afford: Callable[[int], None]) -> Im
         afford(width * height)  # its decoder takes memory when it is opened
     if name in ("PNG", "JPEG"):
         _check_parts(file, name)
+    if name not in _READERS:
+        raise InputError("it is HEIC, which needs one more package: pip install 'icnet[heic]'")
     file.seek(0)
     image = _READERS[name](file)
     check_size(*image.size, max_pixels)

@@ -33,7 +33,7 @@ def read_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     Alpha is dropped, 16-bit values keep their high byte, and of several pictures the first one is read.
 
     Args:
-        path: a PNG, JPEG, WebP, BMP or TIFF file.
+        path: a PNG, JPEG, WebP, BMP, TIFF, AVIF or HEIC file.
         max_pixels: a larger picture is refused by its header, before it takes memory.
 
     Returns:
@@ -68,7 +68,7 @@ def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Read a picture in memory as `read_image` reads a file; several threads may do so side by side.
 
     Args:
-        data: a PNG, JPEG, WebP, BMP or TIFF file.
+        data: a PNG, JPEG, WebP, BMP, TIFF, AVIF or HEIC file.
         max_pixels: a larger picture is refused by its header, before it takes memory.
 
     Returns:

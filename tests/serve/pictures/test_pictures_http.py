@@ -43,7 +43,7 @@ def test_masks_are_those_of_the_segmenter(client, serve, content_type):
 
 
 def test_every_readable_picture_is_segmented(client, serve):
-    for name in ("PNG RGB", "JPEG RGB", "WebP", "BMP RGB", "TIFF raw"):
+    for name in ("PNG RGB", "JPEG RGB", "WebP", "AVIF", "HEIC", "BMP RGB", "TIFF raw"):
         answer = post(client, originals()[name])
         assert answer.status_code == 200, (name, answer.text)
     exif = Image.Exif()
