@@ -9,10 +9,11 @@ import cv2
 import numpy as np
 import pytest
 from clip_files import turn, write_clip
+from PIL import Image
 
 from icnet import Segmenter
 from icnet.base.errors import InputError, OutputError
-from icnet.media import connections, process
+from icnet.media import connections, remote
 from icnet.media.jobs import Job, plan
 from icnet.media.process import ProcessOptions, process_clip, process_images
 from icnet.media.sinks import video_sink
@@ -85,9 +86,14 @@ def test_a_video_keeps_the_shape_of_its_pixels(segmenter, tmp_path, name, codec,
     write_clip(tmp_path / name, range(3), codec=codec, time_base=Fraction(1, 25), pixel_aspect=wide)
     if turned:
         turn(tmp_path / name, 0, 1 << 16, 0, -(1 << 16), 0, 0, 48 << 16, 0, 1 << 30)
-    (job,) = plan(expand([str(tmp_path / name)]), tmp_path / "out", forms=("overlay", "colour"))
+    (job,) = plan(expand([str(tmp_path / name)]), tmp_path / "out", forms=("overlay", "colour", "classes", "palette"))
     clip(segmenter, job)
-    for path in job.outputs:
+    for folder in (job.paths["classes"], job.paths["palette"]):
+        with Image.open(folder / "000002.png") as still:
+            still.verify()
+            x, y = still.info["aspect"]
+            assert Fraction(y, x) == (1 / wide if turned else wide)
+    for path in (job.paths["overlay"], job.paths["colour"]):
         with av.open(str(path)) as container:
             stream = container.streams.video[0]
             assert (stream.width, stream.height) == ((48, 64) if turned else (64, 48))
@@ -133,7 +139,7 @@ def test_pictures_in_their_order_with_the_bad_ones_told(segmenter, tmp_path):
 
 def test_pictures_are_not_read_far_ahead(segmenter, tmp_path, monkeypatch):
     jobs, read = image_jobs(tmp_path, 20), []
-    monkeypatch.setattr(process, "read_image", lambda path, **limit: read.append(path) or read_image(path, **limit))
+    monkeypatch.setattr(remote, "read_image", lambda path, **limit: read.append(path) or read_image(path, **limit))
     with closing(process_images(segmenter, jobs, ProcessOptions())) as results:
         next(results)
         time.sleep(0.2)

@@ -98,7 +98,7 @@ class ClipWriter:
         for form, video in self._videos.items():
             video.write(pictures[form], frame.time_s, frame.pixel_aspect)
         for form, folder in self._folders.items():
-            _write(form, folder / f"{index:06}.png", pictures[form], self._style)
+            _write(form, folder / f"{index:06}.png", pictures[form], self._style, frame.pixel_aspect)
         for document in self._documents:
             document.add(FrameInfo(self._job.frame_name(index), index, frame.time_s), segmentation.classes)
 
@@ -126,8 +126,8 @@ def clip_outputs(job: Job, style: Style, ids: Ids, *, rate: Fraction, sound: Sou
         yield ClipWriter(job, style, ids, rate=rate, sound=sound, stack=stack)
 
 
-def _write(form: FormName, path: Path, picture: np.ndarray, style: Style) -> None:
-    write_png(path, picture, palette_rgb=style.palette_rgb if form == "palette" else None)
+def _write(form: FormName, path: Path, picture: np.ndarray, style: Style, pixel_aspect: Fraction = Fraction(1)) -> None:
+    write_png(path, picture, palette_rgb=style.palette_rgb if form == "palette" else None, pixel_aspect=pixel_aspect)
 
 
 @contextmanager
