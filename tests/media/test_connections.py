@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 from camera_server import RATE, SIZE_HW, CameraServer, HttpCamera, RtspCamera, draw, number_of
+from rtmp_server import rtmp_camera
 
 from icnet.base.errors import InputError
 from icnet.media import connections
@@ -299,6 +300,13 @@ def test_pictures_that_are_sent_to_a_port():
     finally:
         stop.set()
         sender.join()
+
+
+def test_pictures_over_rtmp():
+    with rtmp_camera(pictures=30) as url:
+        (source,) = expand([url], allow_url=True)
+        with stream(source.name, max_pixels=PIXELS)() as connection:
+            assert (connection.finite, numbers(connection, 10)) == (False, list(range(10)))
 
 
 @pytest.mark.parametrize(
