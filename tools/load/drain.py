@@ -130,7 +130,8 @@ def _once(running: Program, wanted: list[_Wanted], first: int) -> _Round:
 
     with ThreadPoolExecutor(count) as executor:
         answers = [executor.submit(one, place) for place in range(count)]
-        until(lambda: running.in_flight() >= first, 30, every=0.002)
+        decoded = r'icnet_stage_seconds_count\{stage="decode"\}'  # then a worker has it, which others must wait for
+        until(lambda: running.metric(decoded) >= first, 30, every=0.002)
         go.set()
         until(lambda: running.in_flight() + sum(answer.done() for answer in answers) >= count, 30, every=0.002)
         running.process.send_signal(signal.SIGTERM)
