@@ -139,7 +139,7 @@ class _Decoder:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 env=environment,
-                start_new_session=True,  # Ctrl-C is for us alone
+                process_group=0,  # Ctrl-C is for us alone; Linux may give a session a share of the processor as large as ours
             )
         except OSError as error:
             raise InputError(f"no process can be started to decode it ({error.strerror or error}): try again") from error
