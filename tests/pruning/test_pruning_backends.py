@@ -1,14 +1,10 @@
 """The same pruning on every backend that is installed, each in a process of its own."""
 
-import json
-import os
-import subprocess
-import sys
 from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 import pytest
+from backends import run_on
 
 RUN = """
 import json, sys
@@ -91,19 +87,9 @@ print(json.dumps(result))
 """
 
 
-def _run_on(backend: str, folder: Path) -> dict:
-    environment = {**os.environ, "KERAS_BACKEND": backend, "CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
-    command = [sys.executable, "-c", RUN, str(Path(__file__).parents[1] / "support"), str(folder)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900)
-    assert done.returncode == 0, done.stderr[-2000:]
-    result = json.loads(done.stdout.splitlines()[-1])
-    assert result["backend"] == backend
-    return result
-
-
 @pytest.fixture(scope="module")
 def on_tensorflow(tmp_path_factory) -> dict:
-    return _run_on("tensorflow", tmp_path_factory.mktemp("tensorflow"))
+    return run_on("tensorflow", RUN, tmp_path_factory.mktemp("tensorflow"))
 
 
 def test_pruning_on_tensorflow(on_tensorflow):
@@ -115,7 +101,7 @@ def test_pruning_on_tensorflow(on_tensorflow):
 def test_other_backends_prune_alike(backend, on_tensorflow, tmp_path):
     if find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed")
-    result = _run_on(backend, tmp_path)
+    result = run_on(backend, RUN, tmp_path)
     _check(result)
     assert result["widths"] == on_tensorflow["widths"]
     np.testing.assert_allclose(result["outputs"], on_tensorflow["outputs"], atol=1e-4)

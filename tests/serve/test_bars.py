@@ -2,13 +2,11 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from tiny_network import TINY
 
 import serve_bars
-from icnet.network.weights import load_weights, random_weights, save_weights
+from icnet.network.weights import load_weights
 from icnet.runtime.segmenter import Segmenter
 from load.drain import drain
 from load.hostile import hostile, watched
@@ -22,15 +20,8 @@ from serve_bars import BARS
 
 
 @pytest.fixture(scope="module")
-def tiny_file(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    save_weights(path, random_weights(TINY, seed=1))
-    return path
-
-
-@pytest.fixture(scope="module")
-def tiny_segmenter(tiny_file) -> Segmenter:
-    return Segmenter(tiny_file)
+def tiny_segmenter(weight_file) -> Segmenter:
+    return Segmenter(weight_file)
 
 
 @pytest.fixture(scope="module")
@@ -49,18 +40,18 @@ def value(figures: list[Figure], beginning: str):
     return next(figure.value for figure in figures if figure.name.startswith(beginning))
 
 
-def test_mixed_clients_get_what_the_model_alone_gives(tmp_path, tiny_file, tiny_segmenter, small):
-    with program(tmp_path, "--model", str(tiny_file)) as running:
+def test_mixed_clients_get_what_the_model_alone_gives(tmp_path, weight_file, tiny_segmenter, small):
+    with program(tmp_path, "--model", str(weight_file)) as running:
         figures = mixed(running, small, lambda picture: reference(tiny_segmenter, picture), seconds=1.5)
     assert not missed(figures)
     assert value(figures, "requests") > 50
     assert value(figures, "different class maps") > 50
 
 
-def test_what_is_too_much_is_refused_and_nothing_else_happens(tmp_path, tiny_file):
+def test_what_is_too_much_is_refused_and_nothing_else_happens(tmp_path, weight_file):
     paint = Pictures(streets=1, sizes_hw=[(720, 960)])
     pictures = [paint(number) for number in range(4)]
-    with program(tmp_path, "--model", str(tiny_file), "--workers", "1", "--max-queue", "2") as running:
+    with program(tmp_path, "--model", str(weight_file), "--workers", "1", "--max-queue", "2") as running:
         for rpc in (False, True):
             figures = overload(running, pictures, seconds=1, rpc=rpc, factor=4)
             assert not missed(figures)
@@ -68,20 +59,20 @@ def test_what_is_too_much_is_refused_and_nothing_else_happens(tmp_path, tiny_fil
             assert value(figures, "answered with") > 20
 
 
-def test_sigterm_loses_nothing(tmp_path, tiny_file, tiny_segmenter, small):
-    arguments = ["--model", str(tiny_file)]
+def test_sigterm_loses_nothing(tmp_path, weight_file, tiny_segmenter, small):
+    arguments = ["--model", str(weight_file)]
     assert not missed(drain(tmp_path, arguments, small, lambda one: reference(tiny_segmenter, one), workers=1, times=2))
 
 
-def test_a_reload_never_mixes_versions(tmp_path, tiny_file, small):
+def test_a_reload_never_mixes_versions(tmp_path, weight_file, small):
     pictures = [small(number) for number in range(6)]
-    both = Versions(tmp_path, load_weights(tiny_file), pictures)
+    both = Versions(tmp_path, load_weights(weight_file), pictures)
     with program(tmp_path, "--model", str(both.model)) as running:
         assert not missed(reload(running, both, pictures, times=3))
 
 
-def test_nothing_hostile_hurts(tiny_file, tiny_segmenter, small):
-    with watched("--model", str(tiny_file), "--header-seconds", "1", "--body-seconds", "1") as (running, room):
+def test_nothing_hostile_hurts(weight_file, tiny_segmenter, small):
+    with watched("--model", str(weight_file), "--header-seconds", "1", "--body-seconds", "1") as (running, room):
         figures = hostile(running, room, small(0), reference(tiny_segmenter, small(0)), cases=50, slow=4, phases="fuzzing")
     assert not missed(figures)
 

@@ -1,14 +1,11 @@
 """The same network and the same run on every backend that is installed, each in a process of its own."""
 
-import json
-import os
-import subprocess
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
+from backends import run_on
 
 RUN = """
 import dataclasses, json, sys
@@ -70,14 +67,8 @@ print(json.dumps(result))
 
 
 def _run_on(backend: str, folder: Path) -> dict:
-    environment = {**os.environ, "KERAS_BACKEND": backend, "CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
-    environment |= {"JAX_COMPILATION_CACHE_DIR": str(folder / "jax"), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
-    command = [sys.executable, "-c", RUN, str(Path(__file__).resolve().parents[1] / "support"), str(folder)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr[-2000:]
-    result = json.loads(done.stdout.splitlines()[-1])
-    assert result["backend"] == backend
-    return result
+    cache = {"JAX_COMPILATION_CACHE_DIR": str(folder / "jax"), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    return run_on(backend, RUN, folder, **cache)
 
 
 @pytest.fixture(scope="module")

@@ -57,13 +57,7 @@ def demo(
 
 
 def film(segmenter: Segmenter, drive: Dataset, rate: Fraction, output: Path) -> Tally:
-    """Segment a drive while it is rendered, and write the video and, from its middle, the still.
-
-    Args:
-        segmenter: the model.
-        drive: the frames in order.
-        rate: frames per second.
-        output: folder of both files.
+    """Segment a drive while it is rendered; write the video, at `rate` frames a second, and stills of its middle into `output`.
 
     Raises:
         OutputError: a file cannot be written.

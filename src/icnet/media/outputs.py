@@ -87,14 +87,7 @@ class ClipWriter:
                 stack.enter_context(self._documents[-1])
 
     def write(self, index: int, frame: Frame, segmentation: Segmentation, pictures: dict[FormName, np.ndarray]) -> None:
-        """Append a frame.
-
-        Args:
-            index: number of the frame, from 0.
-            frame: what was segmented.
-            segmentation: its classes.
-            pictures: from `draw`.
-        """
+        """Append frame number `index`, from 0, with its classes and the `pictures` that `draw` made of them."""
         for form, video in self._videos.items():
             video.write(pictures[form], frame.time_s, frame.pixel_aspect)
         for form, folder in self._folders.items():
@@ -110,14 +103,8 @@ class ClipWriter:
 
 @contextmanager
 def clip_outputs(job: Job, style: Style, ids: Ids, *, rate: Fraction, sound: Sound | None) -> Iterator[ClipWriter]:
-    """Write the results of a clip; they have their names when the block ends, or not at all after an exception.
-
-    Args:
-        job: what to write.
-        style: classes and colours.
-        ids: of documents, kept up to date.
-        rate: nominal frames per second.
-        sound: of the clip.
+    """Write the results of a clip of `rate` frames per second; they have their names when the block ends, or not at all after an
+    exception. The `ids` of documents are kept up to date.
 
     Raises:
         OutputError: a result cannot be written.

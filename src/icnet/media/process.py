@@ -83,12 +83,7 @@ def process_images(
 ) -> Generator[tuple[Job, Tally | IcnetError], None, None]:
     """Segment pictures and write their outputs, in the order of `jobs`. Close the iterator when leaving early.
 
-    Args:
-        segmenter: the model.
-        jobs: what to read and what to write.
-        options: how.
-        table: takes the class shares.
-        ids: of COCO documents.
+    `table` takes the class shares, `ids` are those of COCO documents.
 
     Yields:
         Each job when its outputs are complete, with its sums, or with the reason why its picture cannot be read or its results
@@ -136,22 +131,13 @@ def process_clip(
     table: Table | None = None,
     ids: Ids | None = None,
 ) -> Tally:
-    """Segment a video or a camera's recording and write its outputs.
+    """Segment a video or a camera's recording and write its outputs; the sums tell shares and times of the frames.
 
     Of a video every frame is segmented. Of a camera or live stream it is always the newest one: frames that come while the
     machine is busy are dropped and counted, so that the picture is never late.
 
-    Args:
-        segmenter: the model.
-        job: what to read and what to write.
-        options: how.
-        advance: reports progress.
-        stop: set it to end the work; what was written so far is complete then.
-        table: takes the class shares.
-        ids: of COCO documents.
-
-    Returns:
-        Shares and times of the frames.
+    `advance` is told of progress; set `stop` to end the work, and what was written so far is complete then. `table` and `ids` are
+    as for `process_images`.
 
     Raises:
         InputError: the source gives not one frame.

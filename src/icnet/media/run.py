@@ -47,18 +47,10 @@ def run_batch(
     stop: threading.Event,
     begin: Callable[[Job], Advance],
 ) -> Generator[Entry, None, None]:
-    """Segment every input in order. Close the iterator when leaving early.
+    """Segment every input in order, and yield its entry when its outputs are complete. Close the iterator when leaving early.
 
-    Args:
-        segmenter: the model.
-        jobs: what to read and what to write.
-        options: how.
-        batch: what else to write.
-        stop: set it to end the work after the present picture or frame.
-        begin: called before each clip; gives what reports its progress.
-
-    Yields:
-        The entry of each input when its outputs are complete.
+    Set `stop` to end the work after the present picture or frame. `begin` is called before each clip, and gives what reports its
+    progress.
 
     Raises:
         OutputError: no result can be written any more, as on a full disk.

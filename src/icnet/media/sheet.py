@@ -26,16 +26,13 @@ _PAPER, _INK = (255, 255, 255), (40, 40, 40)
 
 
 def write_sheets(folder: Path, jobs: Sequence[Job], style: Style, *, max_pixels: int) -> list[Path]:
-    """Draw the overlays of segmented pictures, small, with their names.
+    """Draw the overlays of segmented pictures, small, with their names; gives the pages.
 
     Args:
         folder: of the sheets.
         jobs: finished, of pictures; each must have written an overlay or a class map.
         style: classes and colours, where the overlay has to be drawn.
         max_pixels: of a picture.
-
-    Returns:
-        The pages.
 
     Raises:
         OutputError: a page cannot be written.

@@ -28,18 +28,15 @@ _STRIP = 32
 
 
 def decode(raw: np.ndarray, output: Output, size_hw: tuple[int, int], *, threads: int | None = None) -> np.ndarray:
-    """Turn one raw output into class indices.
+    """Turn one raw output into class indices, (H, W) uint8.
 
     Args:
-        raw: what `Engine.infer` gave: (1, C, h, w) float scores for `logits` and `soft`, (1, h, w) integers for `index`.
+        raw: what `Engine.infer` gave: (1, C, h, w) float scores for `logits` and `soft`, (1, h, w) integers for `index`. Scores
+            are resized bilinearly (half-pixel centres, as `cv2.resize` does) before the argmax, so `logits` and `soft` can differ
+            in a few pixels; of equal scores the lowest class wins. An index map is resized to the nearest neighbour.
         output: which of the three `raw` is.
         size_hw: H and W of the wanted map.
         threads: how many to use; all cores if not given.
-
-    Returns:
-        (H, W) uint8 class indices. Scores are resized bilinearly (half-pixel centres, as `cv2.resize` does) before the
-        argmax, so `logits` and `soft` can differ in a few pixels; of equal scores the lowest class wins. An index map is
-        resized to the nearest neighbour.
     """
     if output == "index":
         assert raw.ndim == 3, raw.shape

@@ -31,13 +31,6 @@ UNBOUNDED = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_le
 
 
 @pytest.fixture(scope="module")
-def weight_file(tmp_path_factory):
-    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    save_weights(path, random_weights(TINY, seed=1))
-    return path
-
-
-@pytest.fixture(scope="module")
 def both(weight_file):
     limits = Limits(pixels=300_000, body_bytes=1 << 20, body_seconds=0.5)
     with serving_protocol(service(weight_file, limits=limits)) as both:

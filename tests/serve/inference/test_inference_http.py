@@ -28,13 +28,6 @@ HEADER = "Inference-Header-Content-Length"
 
 
 @pytest.fixture(scope="module")
-def weight_file(tmp_path_factory):
-    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    save_weights(path, random_weights(TINY, seed=1))
-    return path
-
-
-@pytest.fixture(scope="module")
 def both(weight_file):
     with serving_protocol(service(weight_file, limits=Limits(pixels=300_000, body_seconds=0.5))) as both:
         yield both

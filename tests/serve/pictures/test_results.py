@@ -7,7 +7,6 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from icnet.base.classes import NAMES, PALETTE_RGB
-from icnet.network.weights import random_weights, save_weights
 from icnet.results.polygons import fill
 from icnet.results.style import Style, read_style
 from icnet.runtime.engine import EngineOptions
@@ -23,12 +22,8 @@ ONLY = read_style("Road,Sky,Fence")
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory) -> Served:
-    from tiny_network import TINY
-
-    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    save_weights(path, random_weights(TINY, seed=1))
-    return Served("tiny", "0123456789ab", Segmenter(path, EngineOptions(threads=1)))
+def served(weight_file) -> Served:
+    return Served("tiny", "0123456789ab", Segmenter(weight_file, EngineOptions(threads=1)))
 
 
 @pytest.fixture(scope="module")

@@ -55,15 +55,11 @@ class JsonBody:
 
 
 def read_json(body: bytes, depth: int, *, array_at: Sequence[str | int] = ()) -> JsonBody:
-    """Parse a body.
-
-    Args:
-        body: UTF-8.
-        depth: how deep arrays and objects may lie within each other.
-        array_at: keys and places that lead to the one value that may be a large array.
+    """Parse a body of UTF-8, in which the keys and places `array_at` lead to the one value that may be a large array.
 
     Raises:
-        BadRequest: not JSON, too deep, or more than `LONGEST` bytes beside its longest array of integers, or this elsewhere.
+        BadRequest: not JSON, deeper than `depth` arrays and objects, or more than `LONGEST` bytes beside its longest array of
+            integers, or that elsewhere.
     """
     rest, cut, mark = (body, None, "") if len(body) <= LONGEST else _without_integers(body)
     _check_depth(rest, depth)

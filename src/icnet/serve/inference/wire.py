@@ -31,8 +31,7 @@ def without(message: bytes, cut: Mapping[int, Any]) -> tuple[bytes, list[tuple[P
 
     Args:
         message: encoded.
-        cut: number of a field to None where it is to be cut out, or to such a mapping for a message in it. Only fields that
-            have a length are.
+        cut: number of a field that has a length to None where it is to be cut out, or to such a mapping for a message in it.
 
     Returns:
         The message without them, and each with its path, in order, in the memory of `message`.

@@ -56,11 +56,7 @@ class Wanted:
 
 
 def negotiate(form: Form | None, accept: str | None) -> tuple[Form, str]:
-    """Find the form and media type of the result.
-
-    Args:
-        form: asked for by name, which counts more than `accept`.
-        accept: the header.
+    """Find the form and media type of the result; a form that is asked for by name counts more than the header `accept`.
 
     Raises:
         NotAcceptable: no form is named, and none has an acceptable media type.
@@ -77,12 +73,7 @@ def negotiate(form: Form | None, accept: str | None) -> tuple[Form, str]:
 
 
 def encode(segmentation: Segmentation, wanted: Wanted, served: Served) -> bytes:
-    """Write a result.
-
-    Args:
-        segmentation: with its confidence if `wanted.confidence`.
-        wanted: the form.
-        served: the model that it comes from.
+    """Write a result of the model `served` in the form `wanted`; the segmentation has its confidence if that has to be computed.
 
     Raises:
         BadRequest: the picture is too long for JPEG.
@@ -115,10 +106,7 @@ def _shares(segmentation: Segmentation, style: Style, served: Served) -> bytes:
 
 
 def jpeg(image: np.ndarray) -> bytes:
-    """Write a JPEG file.
-
-    Args:
-        image: (H, W, 3) uint8 BGR.
+    """The JPEG file of (H, W, 3) uint8 BGR.
 
     Raises:
         BadRequest: the picture is too long for JPEG.
