@@ -28,7 +28,8 @@ def test_defaults_are_those_of_the_options(asked, monkeypatch):
 def test_every_option_arrives(asked, tmp_path):
     (tmp_path / "token").write_text("abc\n")
     line = f"""serve --model a --model b --host 0.0.0.0 --port 1 --grpc-port 2 --token-file {tmp_path / "token"} --allow-host x
-        --workers 5 --drain-seconds 3 --max-queue 0 --max-body-mib 1 --max-decompressed-mib 2 --max-buffered-mib 3
+        --workers 5 --threads 2 --drain-seconds 3 --max-queue 0 --max-body-mib 1 --max-decompressed-mib 2
+        --max-buffered-mib 3
         --max-megapixels 4 --max-json-depth 5 --max-header-kib 6 --header-seconds 7 --body-seconds 8 --idle-seconds 9
         --max-connections 10 --max-batch 11 --allow-origin http://y --tls-cert c --tls-key k"""
     assert run(line.split()) == 0
@@ -37,7 +38,7 @@ def test_every_option_arrives(asked, tmp_path):
     assert options.limits == Limits(mib, 2 * mib, 3 * mib, 4_000_000, 5, 6144, 7, 8, 9, 10, 0, 11)
     assert (options.models, options.host, options.port, options.grpc_port) == (("a", "b"), "0.0.0.0", 1, 2)
     assert (options.token, options.hosts, options.origins) == ("abc", ("x",), ("http://y",))
-    assert (options.workers, options.drain_seconds) == (5, 3)
+    assert (options.workers, options.threads, options.drain_seconds) == (5, 2, 3)
     assert [str(path) for path in options.tls] == ["c", "k"]
 
 

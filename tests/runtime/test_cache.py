@@ -1,6 +1,7 @@
 import os
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -94,6 +95,8 @@ def test_a_folder_in_which_others_may_write_is_not_used(model, tmp_path, monkeyp
 def test_an_unknown_home_keeps_nothing(monkeypatch):
     monkeypatch.delenv(CACHE)
     monkeypatch.setattr(places, "user_cache_path", lambda *_, **__: Path("~/.cache/icnet"))
+    assert cache_folder() is None
+    monkeypatch.setattr(places, "user_cache_path", Mock(side_effect=RuntimeError))
     assert cache_folder() is None
 
 

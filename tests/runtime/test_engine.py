@@ -11,6 +11,7 @@ from openvino import opset13 as ops
 from icnet.base.errors import ModelError, UsageError
 from icnet.network.openvino_model import openvino_model
 from icnet.network.weights import random_weights, save_weights
+from icnet.runtime import engine as module
 from icnet.runtime.engine import Engine, EngineOptions
 
 
@@ -202,3 +203,23 @@ def test_an_open_stream_is_told_instead_of_waiting_for_ever(weight_file):
         next(engine.stream(range(3), data))
     assert [number for number, _ in stream] == [1, 2]
     assert engine.infer(data()).shape == (1, 12, 24, 32)
+
+
+@pytest.mark.parametrize(
+    ("asked", "share", "threads", "pinned"), [(None, 8, None, None), (None, 2, "2", False), (3, 2, "3", False), (8, 2, "8", None)]
+)
+def test_threads_are_those_of_the_container_unless_asked_for(weight_file, monkeypatch, asked, share, threads, pinned):
+    seen = []
+    real = module.core
+
+    class Core:
+        def compile_model(self, network, device, settings):
+            seen.append(settings)
+            return real().compile_model(network, device, {})
+
+    monkeypatch.setattr(module, "core", Core)
+    monkeypatch.setattr(module, "visible_cores", lambda: 8)
+    monkeypatch.setattr(module, "available_cores", lambda: share)
+    Engine(weight_file, EngineOptions(threads=asked))
+    assert seen[0].get("INFERENCE_NUM_THREADS") == threads
+    assert seen[0].get("ENABLE_CPU_PINNING") is pinned

@@ -19,8 +19,13 @@ _LIBRARIES = {
 def cache_folder() -> Path | None:
     """The folder; None if nothing shall be kept, or the system knows no home of this user."""
     given = os.environ.get(CACHE)
-    folder = user_cache_path("icnet", appauthor=False) if given is None else Path(given)
-    return folder if given or (given is None and folder.is_absolute()) else None
+    if given is not None:
+        return Path(given) if given else None
+    try:
+        folder = user_cache_path("icnet", appauthor=False)
+    except RuntimeError:
+        return None
+    return folder if folder.is_absolute() else None  # earlier versions of platformdirs leave the ~
 
 
 def keep_libraries_in_cache() -> None:

@@ -8,6 +8,7 @@ import typer
 from typer.exceptions import TyperException
 
 from icnet import __version__
+from icnet.base.cores import keep_libraries_to_cores
 from icnet.base.errors import IcnetError
 from icnet.base.places import keep_libraries_in_cache
 from icnet.cli.benchmark import benchmark
@@ -57,6 +58,7 @@ def run(arguments: list[str] | None = None) -> int:
     """
     keep_libraries_in_cache()
     try:
+        keep_libraries_to_cores()
         code = app(arguments, prog_name="icnet", standalone_mode=False)
         if sys.stdout is not None:  # closed by whoever started us
             sys.stdout.flush()  # here, where a closed pipe is still handled
@@ -100,4 +102,14 @@ def _drop_unwritable() -> None:
 
 def main() -> None:
     """Entry point of the `icnet` command."""
+    _open_streams()
     sys.exit(run())
+
+
+def _open_streams() -> None:
+    """Replace standard streams that were closed by whoever started us: the next files that are opened would take their places."""
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        try:
+            os.fstat(number)
+        except OSError:
+            setattr(sys, name, open(os.open(os.devnull, os.O_RDWR), mode))  # noqa: SIM115 - it stays open

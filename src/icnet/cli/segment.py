@@ -100,6 +100,7 @@ def segment(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where an earlier run with these options ended; what is done stays.")
     ] = False,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of the network; all cores if not given.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON report on stdout.")] = False,
 ) -> None:
     """Segment pictures, videos or a camera.
@@ -161,7 +162,7 @@ def segment(
         jobs = std.checked(plan(sources, output, forms=forms, replaced=earlier))
         _check(jobs, options, contact_sheet=contact_sheet)
         live = any(job.source.is_live for job in jobs)
-        segmenter = Segmenter(model, EngineOptions(streams=1 if live else 2, cache=True), abstain=abstain)
+        segmenter = Segmenter(model, EngineOptions(threads=threads, streams=1 if live else 2, cache=True), abstain=abstain)
         if segmenter.engine.output == "index" and (smooth or tile or "confidence" in forms):
             raise UsageError(
                 "this model gives class indices only: --smooth, --tile and confidence need one with soft or logits output"

@@ -47,6 +47,7 @@ def serve(
     tls_cert: Annotated[Path | None, typer.Option(metavar="FILE", help="Certificate chain (PEM) for TLS.")] = None,
     tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Its private key (PEM).")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Requests worked on side by side.")] = _DEFAULT.workers,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of a network; all cores if not given.")] = None,
     drain_seconds: Annotated[
         float,
         typer.Option(
@@ -133,6 +134,7 @@ def serve(
         origins=tuple(allow_origin or ()),
         tls=(tls_cert, tls_key) if tls_cert and tls_key else None,
         workers=workers,
+        threads=threads,
         drain_seconds=drain_seconds,
         limits=limits,
     )

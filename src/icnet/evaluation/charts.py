@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,10 +28,14 @@ def drawable(path: Path, notify: Callable[[str], None]) -> bool:
     Raises:
         UsageError: there is no image format of that suffix, which a long evaluation must not end with.
     """
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # without a home it would tell where it puts its files
     try:
         from matplotlib.backend_bases import FigureCanvasBase
     except ImportError:
         notify("no picture: drawing needs matplotlib, which is not installed: run pip install 'icnet[plot]'")
+        return False
+    except OSError:
+        notify("no picture: matplotlib finds no folder to write its files to: set MPLCONFIGDIR to one")
         return False
     if path.suffix.lower().removeprefix(".") not in FigureCanvasBase.get_supported_filetypes():
         raise UsageError(f"no image format for the name {path.name!r}: give the picture a name that ends in .png")

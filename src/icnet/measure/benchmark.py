@@ -16,6 +16,7 @@ import openvino as ov
 from openvino import opset13 as ops
 
 from icnet import __version__
+from icnet.base.cores import available_cores
 from icnet.base.errors import UsageError, check_counts, require
 from icnet.deploy.quantize import calibrate, require_nncf
 from icnet.network.graph import convolutions
@@ -25,7 +26,6 @@ from icnet.network.registry import find_weights, read_model
 from icnet.network.spec import COMPACT_60, DEFAULT_MODEL, DENSE, LITE, Spec
 from icnet.network.weights import Weights, random_weights
 from icnet.runtime.core import core
-from icnet.runtime.decode import available_cores
 from icnet.runtime.engine import EngineOptions, read_ir
 from icnet.runtime.kernels import compiled
 from icnet.runtime.segmenter import Segmenter

@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 
 from icnet.base.classes import VOID
+from icnet.base.cores import available_cores
 from icnet.base.errors import UsageError
 from icnet.runtime.kernels import Map, argmax_rows, interpolated_at, softmax_rows, taps
 
@@ -117,12 +118,6 @@ def _in_strips(work: Callable[[int, int], None], height: int, threads: int | Non
         wait(others)
     for other in others:
         other.result()
-
-
-@cache
-def available_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @cache

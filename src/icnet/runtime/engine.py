@@ -15,6 +15,7 @@ import numpy as np
 import openvino as ov
 from openvino.preprocess import PrePostProcessor
 
+from icnet.base.cores import available_cores, visible_cores
 from icnet.base.errors import ModelError, UsageError, check_counts
 from icnet.network.openvino_model import INPUT, OUTPUTS, Output, openvino_model
 from icnet.network.registry import is_ir, read_model
@@ -39,7 +40,7 @@ class EngineOptions:
     size_hw: tuple[int, int] | None = None
     """H and W of the input; the model's own if not given. An IR's size cannot be changed."""
     threads: int | None = None
-    """CPU threads; all cores if not given."""
+    """CPU threads; as many as `icnet.base.cores.available_cores` if not given."""
     streams: int = 1
     """Images worked on side by side, each by its share of the threads: 1 gives the lowest latency, more a higher rate."""
     cache: bool = False
@@ -98,8 +99,11 @@ class Engine:
         settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
         if self.options.streams > 1:
             settings |= {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": str(self.options.streams)}
-        if self.options.threads is not None:
-            settings["INFERENCE_NUM_THREADS"] = str(self.options.threads)
+        threads, cores = self.options.threads or available_cores(), visible_cores()
+        if self.options.threads is not None or threads != cores:
+            settings["INFERENCE_NUM_THREADS"] = str(threads)
+        if threads < cores:  # pinned threads of every process would share the first cores
+            settings["ENABLE_CPU_PINNING"] = False
         network = _with_bytes(network)
         if self.options.cache:
             compiled, self.from_cache = compile_cached(network, settings, f"{self.sha256} {self.size_hw}")

@@ -34,6 +34,8 @@ class ServerOptions:
     """Certificate chain and private key, PEM."""
     workers: int = 3
     """Requests worked on side by side: while the network has one, the pictures before and after it are decoded and encoded."""
+    threads: int | None = None
+    """CPU threads of a network; all cores if not given."""
     drain_seconds: float = 25
     """The end waits so long for what is in flight."""
     limits: Limits = field(default_factory=Limits)

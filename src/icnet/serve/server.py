@@ -169,7 +169,7 @@ def _service(options: ServerOptions) -> Service:
     metrics = Metrics()
     pool = Pool(options.workers, options.limits.queue, metrics)
     start_decoders(pool.preparations)
-    models = Models(options.models, EngineOptions(cache=True, streams=2), metrics)
+    models = Models(options.models, EngineOptions(threads=options.threads, cache=True, streams=2), metrics)
     # With a token a page of another origin gains nothing by pointing its own name at this server.
     hosts = None if options.token else _LOOPBACK_NAMES | {name.strip("[]").lower() for name in (options.host, *options.hosts)}
     return Service(models, pool, options.limits, metrics, token=options.token, hosts=hosts, origins=frozenset(options.origins))
