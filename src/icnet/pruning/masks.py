@@ -37,8 +37,7 @@ def maskable(model: keras.Model) -> keras.Model:
 def strip(model: keras.Model) -> keras.Model:
     """Copy a model without masks: plain Keras layers again, with zeros written where weights are masked.
 
-    Returns:
-        A model with the same layer names and outputs, which loads without this package.
+    The copy has the same layer names and outputs, and loads without this package.
 
     Raises:
         UsageError: as for `maskable`.

@@ -94,13 +94,10 @@ def expand(narrow: keras.Model, wide: keras.Model, *, kept: Kept | None = None, 
 
 
 def living_channels(graph: ChannelGraph) -> np.ndarray:
-    """Find the channels that are not always zero, by the values of a plain model's weights.
+    """Find the channels that are not always zero, by the values of a plain model's weights: (graph.size,) bool.
 
     A channel is dead if every convolution that writes it has only zeros there and every normalisation on it maps zero to
     zero. Of a group that is dead as a whole the first channel counts as living, because a layer needs one.
-
-    Returns:
-        (graph.size,) bool.
     """
     alive = graph.none_alive()
     for entry in graph.layers.values():

@@ -36,14 +36,11 @@ class Segmentation:
         return class_shares(self.classes)
 
     def overlay(self, *, opacity: float = OPACITY, legend: bool = True) -> np.ndarray:
-        """The frame with the class colours blended over it.
+        """The frame with the class colours blended over it, (H, W, 3) uint8 BGR.
 
         Args:
             opacity: 0 shows only the frame, 1 only the colours.
             legend: name the classes that are present, in a corner.
-
-        Returns:
-            (H, W, 3) uint8 BGR.
         """
         return draw_overlay(self.frame, self.classes, opacity=opacity, legend=legend)
 

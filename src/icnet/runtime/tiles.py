@@ -136,8 +136,7 @@ def _bands(
 ) -> Generator[tuple[int, np.ndarray], None, None]:
     """Blend windows, row by row of windows, and let go what is finished.
 
-    Args:
-        raws: the index of each window in `rows` and `columns`, and its (1, 12, h, w) scores.
+    `raws` gives the index of each window in `rows` and `columns`, and its (1, 12, h, w) scores.
 
     Yields:
         The first row of a band of cells, and its blended scores (1, 12, rows, cells of `columns`), which hold good only until

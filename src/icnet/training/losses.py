@@ -29,14 +29,13 @@ def class_weights(counts: np.ndarray, offset: float) -> np.ndarray:
 
 
 def soft_targets(counts: Tensor, stride: int) -> Tensor:
-    """Share of each class in every cell of a head's logits.
+    """Share of each class in every cell of a head's logits: (N, H/stride, W/stride, 12) float32.
+
+    Pixels outside of the picture count nowhere, so a cell's shares sum to 1 or less.
 
     Args:
         counts: (N, H, W, 12) pixels of each class in 4x4 cells, see `icnet.data.cells`.
         stride: cells of the counts along a side of one of the logits.
-
-    Returns:
-        (N, H/stride, W/stride, 12) float32; pixels outside of the picture count nowhere, so a cell's shares sum to 1 or less.
     """
     shares = ops.cast(counts, "float32") / OUTPUT_STRIDE**2
     return (
@@ -108,12 +107,8 @@ class SegmentationLoss(keras.losses.Loss):
 def jaccard_loss(targets: Tensor, probabilities: Tensor) -> Tensor:
     """One minus the IoU of soft masks, mean over the classes that the batch holds.
 
-    Source: Wang et al., "Jaccard Metric Losses", arXiv 2302.05666, eq. 8: unlike a product of the two, it is smallest
-    where the probabilities equal soft targets.
-
-    Args:
-        targets: (N, h, w, classes) shares of each class that counts; cells without labels sum to less than 1.
-        probabilities: (N, h, w, classes), of the same classes.
+    Source: Wang et al., "Jaccard Metric Losses", arXiv 2302.05666, eq. 8: unlike a product of the two, it is smallest where the
+    probabilities equal soft targets. Both are (N, h, w, classes); targets of cells without labels sum to less than 1.
     """
     probabilities = probabilities * ops.sum(targets, axis=-1, keepdims=True)  # what has no label counts nowhere
     both = ops.sum(targets + probabilities, axis=(0, 1, 2))
@@ -126,12 +121,9 @@ def jaccard_loss(targets: Tensor, probabilities: Tensor) -> Tensor:
 def distillation_loss(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     """Mean over all cells of KL(teacher || student) at a temperature, times its square so that gradients keep their size.
 
-    Source: Hinton et al., "Distilling the Knowledge in a Neural Network", arXiv 1503.02531, section 2.
-
-    Args:
-        student: (N, h, w, 12) logits.
-        teacher: the same, of the network that is imitated; void cells count too, for the teacher knows an answer there.
-        temperature: divides both logits; above 1 it shows which wrong classes the teacher finds likely.
+    Source: Hinton et al., "Distilling the Knowledge in a Neural Network", arXiv 1503.02531, section 2. Student and teacher are
+    (N, h, w, 12) logits, divided by the temperature, which above 1 shows which wrong classes the teacher finds likely. Void cells
+    count too, for the teacher knows an answer there.
     """
     student, teacher = (ops.log_softmax(ops.cast(x, "float32") / temperature, axis=-1) for x in (student, teacher))
     divergence = ops.sum(ops.exp(teacher) * (teacher - student), axis=-1)
