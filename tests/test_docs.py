@@ -24,6 +24,13 @@ def test_links_lead_somewhere():
             assert (page.parent / target).exists(), (page.name, target)
 
 
+def test_the_page_of_reliability_names_tests_that_exist():
+    named = re.findall(r"`(tests/[^`]*)`", (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8"))
+    assert len(named) > 20
+    for file, name in (each.split("::") for each in named):
+        assert re.search(rf"^def {name}\(", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE), (file, name)
+
+
 @pytest.mark.parametrize("name", SHA256)
 def test_the_model_card_states_what_the_file_holds(name):
     path = FOLDER / f"{name}.safetensors"

@@ -48,6 +48,12 @@ def test_mixed_clients_get_what_the_model_alone_gives(tmp_path, weight_file, tin
     assert value(figures, "different class maps") > 50
 
 
+def test_another_reference_is_missed(tmp_path, weight_file, small):
+    with program(tmp_path, "--model", str(weight_file)) as running:
+        figures = mixed(running, small, lambda _: "another", seconds=0.2)
+    assert [line.partition(":")[0] for line in missed(figures)] == ["class maps that differ from the serial ones"]
+
+
 def test_what_is_too_much_is_refused_and_nothing_else_happens(tmp_path, weight_file):
     paint = Pictures(streets=1, sizes_hw=[(720, 960)])
     pictures = [paint(number) for number in range(4)]

@@ -101,6 +101,9 @@ def resized(data: bytes, width: int | None, height: int | None) -> bytes:
         spots = [(24, "<3", 1, width), (27, "<3", 1, height)]
     elif data[12:16] == b"VP8 ":
         spots = [(26, "<H", 0, width), (28, "<H", 0, height)]
+    elif data[4:8] == b"ftyp":
+        start = data.index(b"ispe") + 8
+        spots = [(start, ">I", 0, width), (start + 4, ">I", 0, height)]
     else:
         large = data[2] == 43
         (start,) = struct.unpack_from("<Q" if large else "<I", data, 8 if large else 4)

@@ -18,6 +18,7 @@ from tiny_network import Blocks
 
 from icnet.base.errors import UsageError
 from icnet.base.files import sole_writer
+from icnet.network.stored import MARK
 from icnet.training.learner import Learner
 from icnet.training.trainer import Trainer
 
@@ -65,6 +66,7 @@ def tensors(path: Path) -> tuple[dict, dict]:
         header = {key: json.loads(value) for key, value in file.metadata().items()}
     header.get("progress", {}).pop("seconds", None)
     header.get("icnet", {}).get("about", {}).pop("minutes", None)
+    header.get("icnet", {}).pop(MARK, None)  # which covers the time
     return {name: (array.dtype, array.shape, array.tobytes()) for name, array in arrays.items()}, header
 
 
