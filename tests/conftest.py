@@ -23,6 +23,12 @@ def cache_folder(tmp_path_factory) -> None:
     os.environ["ICNET_CACHE"] = str(tmp_path_factory.mktemp("compiled"))
 
 
+@pytest.fixture
+def seed() -> int:
+    """Of damage and of moments: the same at every run, but for `tools/torture.py`."""
+    return int(os.environ.get("ICNET_TEST_SEED", "0"))
+
+
 @pytest.fixture(scope="session")
 def blocks() -> type[Blocks]:
     return Blocks

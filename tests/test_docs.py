@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+import serve_bars
+import torture
 from icnet.network.registry import FOLDER, IR_SHA256, SHA256, read_model
 from icnet.network.spec import PRESETS
 from icnet.network.weights import load_weights
@@ -25,10 +27,33 @@ def test_links_lead_somewhere():
 
 
 def test_the_page_of_reliability_names_tests_that_exist():
-    named = re.findall(r"`(tests/[^`]*)`", (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8"))
+    page = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(tests/[^`]*::[^`]*)`", page)
     assert len(named) > 20
+    assert {bar for part in torture.parts() for bar in part.bars} == set(torture.AMOUNTS) < set(serve_bars.BARS)
     for file, name in (each.split("::") for each in named):
         assert re.search(rf"^def {name}\(", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE), (file, name)
+
+
+def test_a_broken_promise_is_seen(tmp_path, monkeypatch, capsys):
+    (tmp_path / "test_x.py").write_text(
+        "def test_good(record_property, seed):\n    record_property('cases', 5)\ndef test_bad(): assert 0, 'it broke'\n"
+        "import pytest\n@pytest.fixture\ndef seed(): return 0\n@pytest.fixture\ndef none(): 1 / 0\ndef test_dead(none): pass\n"
+    )
+    rows = [("fine", "good", "good"), ("broken", "bad", "good"), ("dead", "dead", "good"), ("blind", "good", "bad")]
+    page = tmp_path / "page.md"
+    page.write_text(
+        "\n".join(f"| {name} | | `{tmp_path}/test_x.py::test_{a}` | `{tmp_path}/test_x.py::test_{b}` |" for name, a, b in rows)
+    )
+    monkeypatch.setattr(torture, "PAGE", page)
+    for (name, *_), line in zip(
+        rows,
+        ("5 cases, 0 wrong, 0 crashes, 5 controls, 0 blind", "1 cases, 1 wrong", "1 crashes", "1 controls, 1 blind"),
+        strict=True,
+    ):
+        monkeypatch.setattr("sys.argv", ["torture", "--minutes", "0", "--only", name])
+        assert torture.main() == (name != "fine")
+        assert line in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", SHA256)

@@ -74,8 +74,8 @@ def test_bad_files_do_not_stop_a_batch_and_are_named(folder, capsys, count, bad)
 
 
 @pytest.mark.parametrize(("count", "bad", "kills"), [(40, 4, 2), pytest.param(500, 50, 12, marks=pytest.mark.whole)])
-def test_a_batch_that_is_killed_again_and_again_neither_loses_nor_repeats_a_file(folder, count, bad, kills):
-    names, generator, seen = fill(count, bad, seed=1), random.Random(count), []
+def test_a_batch_that_is_killed_again_and_again_neither_loses_nor_repeats_a_file(folder, count, bad, kills, seed):
+    names, generator, seen = fill(count, bad, seed=seed + 1), random.Random(seed + count), []
     for attempt in range(kills):
         with start("in", "--classes-only", "--stats", "t.csv", *(["--resume"] if attempt else [])) as process:
             goal = len(seen) + generator.randint(2, max(3, count // (2 * kills)))

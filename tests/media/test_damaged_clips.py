@@ -49,13 +49,15 @@ def damaged(folder: Path, seeds: range) -> list[Path]:
     return paths
 
 
-@pytest.mark.parametrize("seeds", [range(28), pytest.param(range(1000, 1200), marks=pytest.mark.whole)])
-def test_damaged_videos_are_read_as_far_as_they_go_or_refused(tmp_path, seeds):
+@pytest.mark.parametrize("count", [28, pytest.param(200, marks=pytest.mark.whole)])
+def test_damaged_videos_are_read_as_far_as_they_go_or_refused(tmp_path, count, seed, record_property):
+    seeds = range(count * seed, count * (seed + 1))
     verdicts = judge(damaged(tmp_path, seeds), COPY)
     assert len(verdicts) == len(seeds)
     counts = collections.Counter(verdict.outcome for verdict in verdicts)
     slowest = max(verdicts, key=lambda verdict: verdict.seconds)
-    print(f"\n{dict(counts)}, slowest {slowest.seconds:.2f} s ({Path(slowest.path).name})")
+    record_property("cases", count)
+    record_property("figure", f"{counts['read']} of {count} read, slowest {slowest.seconds:.2f} s ({Path(slowest.path).name})")
     assert [verdict for verdict in verdicts if verdict.outcome not in ("read", "refused")] == []
     assert min(counts["read"], counts["refused"]) > len(seeds) // 20, "the damage should be of both kinds"
     assert slowest.seconds < 10

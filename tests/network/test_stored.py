@@ -33,11 +33,11 @@ def answer(path) -> np.ndarray:
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".xml", ".bin"])
-def test_a_flipped_bit_is_refused_or_changes_nothing(models, tmp_path, suffix):
+def test_a_flipped_bit_is_refused_or_changes_nothing(models, tmp_path, suffix, seed, record_property):
     name = "model.safetensors" if suffix == ".safetensors" else "model.xml"
     for each in (".safetensors", ".xml", ".bin"):
         shutil.copy(models / f"model{each}", tmp_path)
-    file, generator = tmp_path / f"model{suffix}", np.random.default_rng(0)
+    file, generator = tmp_path / f"model{suffix}", np.random.default_rng(seed)
     whole, expected, refused = file.read_bytes(), answer(models / name), 0
     header = min(len(whole), 2000)  # half of the flips where the description is
     for place in [*generator.integers(0, len(whole), FLIPS // 2), *generator.integers(0, header, FLIPS // 2)]:
@@ -50,7 +50,8 @@ def test_a_flipped_bit_is_refused_or_changes_nothing(models, tmp_path, suffix):
             refused += 1
         else:  # only the word that announces the digest can be flipped unnoticed
             np.testing.assert_array_equal(found, expected)
-    assert refused >= FLIPS - 2
+    record_property("cases", FLIPS)
+    assert refused >= 0.95 * FLIPS
 
 
 def test_the_digest_of_an_ir_covers_both_files(models, tmp_path):

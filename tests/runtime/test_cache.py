@@ -51,9 +51,9 @@ def test_without_the_variable_it_is_the_users_cache_folder(monkeypatch):
 
 
 @pytest.mark.parametrize("damage", ["flipped", "cut", "hole", "empty"])
-def test_a_damaged_file_costs_only_time_and_is_replaced(model, tmp_path, monkeypatch, damage):
+def test_a_damaged_file_costs_only_time_and_is_replaced(model, tmp_path, monkeypatch, damage, seed):
     monkeypatch.setenv(CACHE, str(tmp_path / "cache"))
-    expected, generator = raw(Engine(model, EngineOptions(cache=True))), np.random.default_rng(0)
+    expected, generator = raw(Engine(model, EngineOptions(cache=True))), np.random.default_rng(seed)
     (blob,) = (tmp_path / "cache").glob("*.blob")
     whole = blob.read_bytes()
     for place in generator.integers(0, len(whole), 8 if damage == "flipped" else 1):

@@ -27,7 +27,7 @@ FAULTS = {
 """What is done wrong: the right piece of source, the wrong one, and what is said of it."""
 
 
-def fuzzed(folder: Path, source: str, *, seconds: float) -> subprocess.CompletedProcess:
+def fuzzed(folder: Path, source: str, *, seconds: float, seed: int = 0) -> subprocess.CompletedProcess:
     (folder / "kernels.c").write_text(source)
     # -U: copies for several CPUs are chosen before the sanitizer's runtime has begun
     flags = ["-O1", "-g", "-shared", "-fPIC", "-U__gnu_linux__", SANITIZERS, "-fno-sanitize-recover=all"]
@@ -37,7 +37,7 @@ def fuzzed(folder: Path, source: str, *, seconds: float) -> subprocess.Completed
         for name in ("libasan.so", "libubsan.so")
     ]
     environment = {**os.environ, "LD_PRELOAD": " ".join(runtimes), "ASAN_OPTIONS": "detect_leaks=0", "PYTHONMALLOC": "malloc"}
-    command = [sys.executable, "-W", "ignore", kernel_fuzz.__file__, str(folder / "kernels.so"), str(seconds)]
+    command = [sys.executable, "-W", "ignore", kernel_fuzz.__file__, str(folder / "kernels.so"), str(seconds), str(seed)]
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
 
 
@@ -51,9 +51,10 @@ def sanitizers(tmp_path_factory) -> None:
         pytest.skip("needs gcc's sanitizers")
 
 
-def test_odd_sizes_and_values_break_nothing(tmp_path):
-    done = fuzzed(tmp_path, SOURCE.read_text(), seconds=3)
+def test_odd_sizes_and_values_break_nothing(tmp_path, seed, record_property):
+    done = fuzzed(tmp_path, SOURCE.read_text(), seconds=3, seed=seed)
     assert done.returncode == 0, done.stderr[-3000:]
+    record_property("cases", done.stdout.split()[0])
     assert int(done.stdout.split()[0]) >= 50
 
 
