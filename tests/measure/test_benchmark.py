@@ -91,6 +91,9 @@ def test_the_document_is_json_and_tells_the_machine(sleepers):
     assert [timing["name"] for timing in document["timings"]] == ["reference", "quick", "slow"]
 
 
+EXACT_INT8 = {"avx_vnni", "avx512_vnni", "amx_int8", "asimddp", "i8mm"}
+
+
 @pytest.mark.parametrize(("int8", "precision"), [(False, "f32"), (True, "i8")])
 def test_the_products_are_computed_in_the_format_they_are_named_after(int8, precision):
     compiled = speed._compiled(speed._product(int8=int8), 1)
@@ -103,7 +106,10 @@ def test_the_products_are_computed_in_the_format_they_are_named_after(int8, prec
     left = np.random.default_rng(2).uniform(-1, 1, (speed._MATRIX, speed._MATRIX)).astype(np.float32)
     right = np.random.default_rng(0).uniform(-1, 1, (speed._MATRIX, speed._MATRIX)).astype(np.float32)
     error = np.abs(compiled([left])[0][:8] - left[:8] @ right.T).max()
-    assert error < (0.6 if int8 else 1e-2)
+    if int8 and not EXACT_INT8 & set(speed.machine(1)["instructions"]):
+        assert error > 0.6, "sums of two products saturate on such CPUs"
+    else:
+        assert error < (0.6 if int8 else 1e-2)
 
 
 @pytest.mark.parametrize("name", ["rounds", "calls", "threads"])
