@@ -1,3 +1,4 @@
+import logging
 import os
 import sys
 from pathlib import Path
@@ -84,6 +85,11 @@ def test_a_folder_in_which_others_may_write_is_not_used(model, tmp_path, monkeyp
     monkeypatch.setenv(CACHE, str(tmp_path / "cache"))
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache").chmod(0o777)
+    logger = logging.getLogger(cache.__name__)
+    monkeypatch.setattr(logger, "disabled", False)  # libraries that set up their own logging disable others'
+    monkeypatch.setattr(logger, "handlers", [caplog.handler])
+    monkeypatch.setattr(logger, "propagate", False)
+    monkeypatch.setattr(logging.root.manager, "disable", 0)
     for _ in range(2):
         assert not Engine(model, EngineOptions(cache=True)).from_cache
     assert not list((tmp_path / "cache").iterdir())
