@@ -86,7 +86,8 @@ def test_a_folder_in_which_others_may_write_is_not_used(model, tmp_path, monkeyp
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache").chmod(0o777)
     logger = logging.getLogger(cache.__name__)
-    monkeypatch.setattr(logger, "disabled", False)  # libraries that set up their own logging disable others'
+    caplog.set_level(logging.WARNING, logger.name)  # libraries that set up their own logging silence others'
+    monkeypatch.setattr(logger, "disabled", False)
     monkeypatch.setattr(logger, "handlers", [caplog.handler])
     monkeypatch.setattr(logger, "propagate", False)
     monkeypatch.setattr(logging.root.manager, "disable", 0)
