@@ -20,7 +20,7 @@ def _picture(size_hw=(36, 48)) -> Sample:
 
 def test_without_randomness_it_is_the_resize_of_the_accuracy_protocol():
     sample = _picture()
-    image, labels = random_crop(sample, (72, 96), (72, 96), STILL, np.random.default_rng(0))
+    image, labels, _ = random_crop(sample, (72, 96), (72, 96), STILL, np.random.default_rng(0))
     expected = cv2.resize(sample.image, (96, 72), interpolation=cv2.INTER_LINEAR)
     assert np.abs(image.astype(int) - expected).max() <= 1
     assert (labels == cv2.resize(sample.labels, (96, 72), interpolation=cv2.INTER_NEAREST)).mean() > 0.97
@@ -29,7 +29,7 @@ def test_without_randomness_it_is_the_resize_of_the_accuracy_protocol():
 @pytest.mark.parametrize("seed", range(8))
 def test_image_and_labels_move_together(seed):
     options = dataclasses.replace(STILL, scale=(0.4, 2), aspect=1.2, flip=True)
-    image, labels = random_crop(_picture(), (64, 64), (72, 96), options, np.random.default_rng(seed))
+    image, labels, _ = random_crop(_picture(), (64, 64), (72, 96), options, np.random.default_rng(seed))
     known = labels != OUTSIDE
     assert (np.abs(image[..., 0].astype(int) - labels.astype(int) * 20) <= 10)[known].mean() > 0.85
     assert known.any()
@@ -44,7 +44,7 @@ def test_flip_mirrors():
 
 def test_nothing_around_a_picture_smaller_than_the_crop():
     options = dataclasses.replace(STILL, scale=(0.5, 0.5))
-    _, labels = random_crop(_picture(), (36, 48), (36, 48), options, np.random.default_rng(1))
+    _, labels, _ = random_crop(_picture(), (36, 48), (36, 48), options, np.random.default_rng(1))
     assert (labels == OUTSIDE).mean() == pytest.approx(0.75, abs=0.03)
 
 

@@ -134,3 +134,18 @@ def test_what_is_saved_is_what_was_scored(make):
     assert scored[0].tensors.keys() == stored.tensors.keys()
     for name, tensor in scored[0].tensors.items():
         np.testing.assert_array_equal(tensor, stored.tensors[name], err_msg=name)
+
+
+def test_answers_about_whole_pictures_are_part_of_the_targets(make, teacher):
+    recipe = dataclasses.replace(RECIPE, distillation=Distillation("teacher.safetensors", view="picture", weight=3.0))
+    plain, taught = make("plain").learner, make("taught", recipe=recipe, teacher=teacher).learner
+    images, counts = plain.batches.batch(0)
+    seen, targets = taught.batches.batch(0)
+    np.testing.assert_array_equal(images, seen)
+    answers = (targets - counts / 4) / 12  # a quarter of the targets are labels
+    inside = counts.sum(axis=-1) == 16
+    np.testing.assert_allclose(answers.sum(axis=-1)[inside], 1, atol=0.05)
+    assert answers[inside].std() > 0
+    assert taught.objective.teacher is None  # nothing of it runs in a step
+    assert taught.identity()["teacher"]
+    assert all(np.isfinite(loss) for _, loss in [*taught.step(1, images, targets), *taught.drain()])

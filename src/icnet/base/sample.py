@@ -16,6 +16,8 @@ class Sample:
     """(H, W, 3) uint8 BGR."""
     labels: np.ndarray
     """(H, W) uint8 class indices, 11 where there is no label."""
+    answers: np.ndarray | None = None
+    """(h, w, 12) uint8, a teacher's probabilities in 255ths over the whole image, at any size: see `icnet.data.taught`."""
 
 
 class Dataset(Protocol):

@@ -8,6 +8,7 @@ import numpy as np
 from icnet.base.classes import OUTSIDE
 from icnet.base.errors import UsageError
 from icnet.base.sample import Sample
+from icnet.data.taught import cut_answers
 
 _LEAST_BLUR = 0.2
 """Below this deviation in pixels a blur changes nothing to speak of."""
@@ -62,14 +63,15 @@ def random_crop(
     network_hw: tuple[int, int],
     options: Augmentation,
     generator: np.random.Generator,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Cut a randomly scaled, placed, flipped and tinted window of `crop_hw` out of a sample of any size.
 
     The sample is thought of as resized to `network_hw` first, the size at which the network will see whole images; all
     randomness comes from `generator`.
 
     Returns:
-        (h, w, 3) uint8 BGR and (h, w) uint8 labels, `OUTSIDE` where the window reaches over the image.
+        (h, w, 3) uint8 BGR, (h, w) uint8 labels, `OUTSIDE` where the window reaches over the image, and what the sample has of a
+        teacher's answers, see `cut_answers`.
     """
     zoom = np.exp(generator.uniform(*np.log(options.scale)))
     stretch = options.aspect ** generator.uniform(-0.5, 0.5)
@@ -97,7 +99,8 @@ def random_crop(
         borderMode=cv2.BORDER_CONSTANT,
         borderValue=OUTSIDE,
     )
-    return focused(photometric(image, options, generator), options, generator), labels
+    answers = None if sample.answers is None else cut_answers(sample.answers, inverse, (height, width), crop_hw)
+    return focused(photometric(image, options, generator), options, generator), labels, answers
 
 
 def photometric(image: np.ndarray, options: Augmentation, generator: np.random.Generator) -> np.ndarray:

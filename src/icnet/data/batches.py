@@ -14,10 +14,11 @@ from icnet.base.classes import OUTSIDE
 from icnet.base.sample import Dataset
 from icnet.data.augment import Augmentation, random_crop
 from icnet.data.cells import class_counts
+from icnet.data.taught import blended
 
 Batch = tuple[np.ndarray, np.ndarray]
 """Images (N, H, W, 3) uint8 BGR and their `class_counts` (N, H/4, W/4, 12) uint8; as bytes, so that little has to be copied to a
-device."""
+device. Counts `blended` with a teacher's answers are float16."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class BatchOptions:
     """Size at which the network sees whole images."""
     augmentation: Augmentation
     seed: int
+    answers_share: float = 0.0
+    """How much of the targets are a teacher's answers, where the dataset has them."""
     threads: int = min(16, max(2, os.cpu_count() or 2))
     """Each makes whole batches. More than 16 feed any one device."""
     ahead: int = threads + 2
@@ -88,24 +91,30 @@ class Batches:
         stage = options.stages[index]
         images = np.empty((stage.size, *stage.crop_hw, 3), np.uint8)
         labels = np.empty((stage.size, *stage.crop_hw), np.uint8)
+        answers: list[np.ndarray] = []
         for slot in range(stage.size):
-            images[slot], labels[slot] = self._crop(first + slot, stage.crop_hw)
-        return images, class_counts(labels)
+            images[slot], labels[slot], answer = self._crop(first + slot, stage.crop_hw)
+            if answer is not None:
+                answers.append(answer)
+        counts = class_counts(labels)
+        return images, blended(counts, np.stack(answers), options.answers_share) if answers else counts
 
-    def _crop(self, position: int, crop_hw: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-        """Image and labels of the crop at a position of the stream."""
+    def _crop(self, position: int, crop_hw: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Image, labels and answers of the crop at a position of the stream."""
         options, augmentation = self.options, self.options.augmentation
         generator = np.random.default_rng([options.seed, 1, position])
 
-        def crop(index: int) -> tuple[np.ndarray, np.ndarray]:
+        def crop(index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
             return random_crop(self.dataset[index], crop_hw, options.network_hw, augmentation, generator)
 
-        image, labels = crop(self._sample_index(position))
+        image, labels, answers = crop(self._sample_index(position))
         if augmentation.mixture and generator.uniform() < augmentation.mixture:
-            other, _ = crop(int(generator.integers(len(self.dataset))))
+            other, _, others = crop(int(generator.integers(len(self.dataset))))
             share = generator.uniform(0.2, 0.8)
             image, labels = cv2.addWeighted(image, share, other, 1 - share, 0), np.full_like(labels, OUTSIDE)
-        return image, labels
+            if answers is not None and others is not None:
+                answers = share * answers + (1 - share) * others
+        return image, labels, answers
 
     def stream(self, start: int = 0, place: Callable[[Batch], Any] = lambda batch: batch) -> Generator[Any, None, None]:
         """Yield batches `start`, `start` + 1, ... without end; close the iterator to stop its threads.

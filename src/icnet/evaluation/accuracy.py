@@ -57,6 +57,16 @@ def predict(network: Network, frame: np.ndarray, size_hw: tuple[int, int], *, ab
     return decode_both(raw, network.output, size_hw, confidence=False, abstain=abstain)[0]
 
 
+def probabilities(network: Network, frame: np.ndarray, *, temperature: float = 1.0) -> np.ndarray:
+    """Of the classes in one (H, W, 3) uint8 BGR image, as a network with logits sees it: (h, w, classes) float32.
+
+    A `temperature` above 1 brings them closer together: Hinton et al., arXiv 1503.02531.
+    """
+    logits = network.infer(resize_frame(frame, network.size_hw))[0].transpose(1, 2, 0) / temperature
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True), np.float32)
+
+
 def evaluate(samples: Iterable[Sample], network: Network, *, abstain: float = 0.0) -> Evaluation:
     """Score a network on every sample at 720x960.
 

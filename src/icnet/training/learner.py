@@ -1,6 +1,7 @@
 """A network in training: its steps, moving average, pruning and score. Where its files lie is the trainer's business."""
 
 import math
+from functools import partial
 from typing import Any
 
 import keras
@@ -10,8 +11,9 @@ from icnet.base.sample import Dataset
 from icnet.base.stderr import native_messages_dropped
 from icnet.data.batches import Batches, BatchOptions
 from icnet.data.survey import survey
-from icnet.evaluation.accuracy import Network, evaluate
-from icnet.evaluation.reference import KerasNetwork, TorchNetwork
+from icnet.data.taught import Taught
+from icnet.evaluation.accuracy import Network, evaluate, probabilities
+from icnet.evaluation.reference import KerasNetwork, TorchNetwork, keras_network
 from icnet.evaluation.scores import Scores
 from icnet.network.keras_model import build
 from icnet.network.keras_weights import as_stored, digest, get_weights, set_weights
@@ -61,10 +63,15 @@ class Learner:
             keras.utils.set_random_seed(recipe.seed)
         self.spec, self.train, self.val = spec, train, val
         self.initial, self._teacher = initial, teacher
+        if recipe.answered:
+            assert teacher is not None, "distillation needs the teacher's weights"
+            network = TorchNetwork(teacher) if on_torch_cpu() else keras_network(teacher)
+            self.train = Taught(train, partial(probabilities, network, temperature=recipe.answered.temperature))
         self._lay_out(recipe)
         self._survey = survey(train)
         crops_hw = [stage.crop_hw for stage in self.batches.options.stages]
-        self.objective = objective(spec, recipe, crops_hw, self._survey.counts, teacher=teacher)
+        imitated = teacher if recipe.imitated else None
+        self.objective = objective(spec, recipe, crops_hw, self._survey.counts, teacher=imitated)
         self.model = self.objective.network
         if initial is not None:
             set_weights(self.model, grow(initial, spec, seed=recipe.seed))
@@ -76,7 +83,9 @@ class Learner:
 
     def _lay_out(self, recipe: Recipe) -> None:
         self.recipe, stages = recipe, crop_stages(recipe, len(self.train))
-        self.batches = Batches(self.train, BatchOptions(stages, self.spec.size_hw, recipe.augmentation, recipe.seed))
+        share = recipe.answered.weight / (1 + recipe.answered.weight) if recipe.answered else 0.0
+        options = BatchOptions(stages, self.spec.size_hw, recipe.augmentation, recipe.seed, answers_share=share)
+        self.batches = Batches(self.train, options)
         self.total_steps = sum(stage.batches for stage in stages)
 
     def plan(self, recipe: Recipe) -> None:

@@ -66,7 +66,7 @@ def objective(
         recipe: losses, optimizer, precision.
         crops_hw: one size for each stage of the run.
         counts: (12,) pixels per class in the training data.
-        teacher: to be imitated by the main head as `recipe.distillation` says.
+        teacher: to be imitated by the main head as `recipe.imitated` says.
 
     Raises:
         UsageError: a crop does not fit the strides.
@@ -75,7 +75,7 @@ def objective(
     shared, shared_teacher = KerasOps(precision=recipe.precision, masks=masks), KerasOps(precision=recipe.precision)
     networks = [build(spec, size_hw, auxiliary=True, ops=shared) for size_hw in crops_hw]
     models = networks
-    if recipe.distillation is not None:
+    if recipe.imitated is not None:
         assert teacher is not None, "distillation needs the teacher's weights"
         models = [_with_teacher(network, teacher, shared_teacher) for network in networks]
     rates = _rates(networks[0], models[0], spec, recipe)
@@ -126,8 +126,8 @@ def _losses(recipe: Recipe, weights: np.ndarray) -> list[keras.losses.Loss]:
     """One for each head."""
     hard = Hard(recipe.ohem_probability, recipe.ohem_share) if recipe.loss == "ohem" else None
     losses: list[keras.losses.Loss] = [SegmentationLoss(weights, jaccard=recipe.jaccard, hard=hard) for _ in recipe.cascade]
-    if recipe.distillation is not None:
-        losses[0] = DistilledLoss(losses[0], recipe.distillation.weight, recipe.distillation.temperature)
+    if imitated := recipe.imitated:
+        losses[0] = DistilledLoss(losses[0], imitated.weight, imitated.temperature)
     return losses
 
 

@@ -32,8 +32,12 @@ class Distillation:
 
     teacher: str = DENSE.name
     """A published name or a weight file; it stays as it is."""
+    view: Literal["crop", "picture"] = "crop"
+    """What the teacher sees: every augmented crop, for a loss of its own at the main head, or every picture, once and whole.
+    In that case its answers are cut and turned as the labels are and blended with them, for every head, and cost no time in a
+    step."""
     weight: float = 1.0
-    """Of the distillation loss beside the losses against the labels."""
+    """Of the distillation loss beside the losses against the labels; of the answers beside the labels, which have 1."""
     temperature: float = 2.0
 
 
@@ -134,6 +138,16 @@ class Recipe:
             _require("pruning.ratio", "between 0 and 1", 0 < pruning.ratio < 1)
             _require("pruning.every", "1 or more", pruning.every >= 1)
             _require("pruning.begin and end", "in order, from 0 to 1", 0 <= pruning.begin <= pruning.end <= 1)
+
+    @property
+    def answered(self) -> Distillation | None:
+        """The distillation whose answers are blended with the labels."""
+        return self.distillation if self.distillation and self.distillation.view == "picture" else None
+
+    @property
+    def imitated(self) -> Distillation | None:
+        """The distillation that has a loss of its own."""
+        return None if self.answered else self.distillation
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types only, for JSON."""
