@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from icnet.base import files
 from icnet.base.errors import OutputError, UsageError
 from icnet.base.files import _short, remove_temporaries, replacing, sole_owner, sole_writer, write_bytes
 
@@ -119,6 +120,15 @@ def test_one_owner_of_a_file_until_it_is_killed(tmp_path):
         with sole_owner(path):
             assert os.listdir(path.parent) == [".t.csv.lock"]
     assert os.listdir(path.parent) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such locks")
+def test_a_claim_that_its_last_owner_has_just_removed_is_made_anew(tmp_path, monkeypatch):
+    marker, flock = tmp_path / ".t.csv.lock", files.fcntl.flock
+    leaves = iter([marker.unlink])
+    monkeypatch.setattr(files.fcntl, "flock", lambda *given: (next(leaves, lambda: None)(), flock(*given)))
+    with sole_owner(tmp_path / "t.csv"):
+        assert marker.exists()
 
 
 def test_a_new_writer_removes_what_a_dead_one_left_and_nothing_else(tmp_path):

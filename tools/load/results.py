@@ -1,6 +1,5 @@
 """Figures, their bars, and the machine that they were taken on."""
 
-import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -10,6 +9,8 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+
+from icnet.base.cores import visible_cores
 
 PACKAGES = ("icnet", "openvino", "starlette", "h11", "grpcio", "protobuf", "tritonclient", "schemathesis")
 
@@ -85,7 +86,7 @@ def card() -> dict[str, Any]:
         pass
     return {
         "cpu": cpu,
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": visible_cores(),
         "system": platform.platform(),
         "python": platform.python_version(),
         "versions": {name: version(name) for name in PACKAGES},

@@ -1,16 +1,16 @@
 """Augmented training batches, made ahead of time by threads, the same for the same seed."""
 
-import os
 from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import cv2
 import numpy as np
 
 from icnet.base.classes import OUTSIDE
+from icnet.base.cores import available_cores
 from icnet.base.sample import Dataset
 from icnet.data.augment import Augmentation, random_crop
 from icnet.data.cells import class_counts
@@ -19,6 +19,10 @@ from icnet.data.taught import blended
 Batch = tuple[np.ndarray, np.ndarray]
 """Images (N, H, W, 3) uint8 BGR and their `class_counts` (N, H/4, W/4, 12) uint8; as bytes, so that little has to be copied to a
 device. Counts `blended` with a teacher's answers are float16."""
+
+
+_SPARE = 2
+"""Batches kept ready, beside one in the making for each thread."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +48,8 @@ class BatchOptions:
     seed: int
     answers_share: float = 0.0
     """How much of the targets are a teacher's answers, where the dataset has them."""
-    threads: int = min(16, max(2, os.cpu_count() or 2))
+    threads: int = field(default_factory=lambda: min(16, max(2, available_cores())))
     """Each makes whole batches. More than 16 feed any one device."""
-    ahead: int = threads + 2
-    """Batches kept ready or in the making."""
 
 
 class Batches:
@@ -130,7 +132,7 @@ class Batches:
         try:
             number = start
             while True:
-                while len(pending) < self.options.ahead:
+                while len(pending) < self.options.threads + _SPARE:
                     pending.append(pool.submit(lambda number: place(self.batch(number)), number))
                     number += 1
                 yield pending.popleft().result()

@@ -18,7 +18,7 @@ SUFFIXES = (".csv", ".parquet")
 
 _KEYS = ("input", "frame", "time_s", "zone")
 _DIGITS = 6
-_FORMULA = ("=", "+", "-", "@")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet computes begins with one of these."""
 
 
@@ -40,7 +40,8 @@ class Table:
     """A table that is being written. Use it in a `with` statement.
 
     Its columns are `input`, `frame` (0 for a picture), `time_s` (empty for a picture), `zone` (empty for the whole image), and a
-    share of each class, which is empty where a zone lies outside the image. Rows go to `NAME.partial.csv` until the end.
+    share of each class, which is empty where a zone lies outside the image. What a spreadsheet would compute has `./` before it as
+    an input, and an apostrophe as a zone. Rows go to `NAME.partial.csv` until the end.
     """
 
     def __init__(self, path: Path, wanted: Sequence[int], zones: Zones | None = None, *, keep: Collection[str] = ()) -> None:
@@ -108,7 +109,7 @@ class Table:
         try:
             for zone, of_class in shares.items():
                 values = ["" if of_class is None else round(of_class[column], _DIGITS) for column in self._names]
-                self._writer.writerow([_text(name), frame, time, zone, *values])
+                self._writer.writerow([_text(name), frame, time, _guarded(zone, "'"), *values])
         except OSError as error:
             raise cannot_write(self._path, error) from error
 
@@ -136,8 +137,11 @@ def has_rows(rows: Counter[str], name: str, count: int) -> bool:
 
 def _text(name: str) -> str:
     """A file name as text that can be written, also if the system holds other bytes than UTF-8, and that is no formula."""
-    name = name.encode("utf-8", "backslashreplace").decode()
-    return f"./{name}" if name.startswith(_FORMULA) else name
+    return _guarded(name.encode("utf-8", "backslashreplace").decode(), "./")
+
+
+def _guarded(text: str, guard: str) -> str:
+    return guard + text if text.startswith(_FORMULA) else text
 
 
 def _partial(path: Path) -> Path:

@@ -15,6 +15,7 @@ from typing import cast
 
 import numpy as np
 
+from icnet.base.cores import available_cores
 from icnet.base.errors import InputError
 from icnet.pictures.decoder import REPLY, REQUEST
 from icnet.pictures.decoding import PLAINER
@@ -207,14 +208,14 @@ def _cause(returncode: int) -> TooCostly:
     return TooCostly("it makes its decoder crash", PLAINER)
 
 
-_DECODERS = _Decoders(os.cpu_count() or 1)
+_DECODERS = _Decoders(available_cores())
 atexit.register(lambda: _DECODERS.close())
 
 
 def _forget() -> None:
     """In a forked process: the pipes to the decoders belong to its parent."""
     global _DECODERS
-    _DECODERS = _Decoders(os.cpu_count() or 1)
+    _DECODERS = _Decoders(available_cores())
 
 
 if hasattr(os, "register_at_fork"):
