@@ -10,6 +10,7 @@ from icnet.deploy import omz, quantize
 from icnet.deploy.openvino import ExportOptions, export
 from icnet.deploy.quantize import Quantized, QuantizeOptions
 from icnet.evaluation.accuracy import predict
+from icnet.network.openvino_model import kernel_constant
 from icnet.network.stored import read_stored
 from icnet.network.weights import kernel_zeros
 from icnet.runtime.engine import Engine, read_about, read_ir
@@ -39,6 +40,8 @@ def test_kernels_and_activations_are_in_eight_bits(exported):
         convolutions = [node for node in model.get_ordered_ops() if node.get_type_name() == "Convolution"]
         assert convolutions
         assert quantize.float_convolutions(model) == []
+        largest = max(np.abs(kernel_constant(node).data.astype(int)).max() for node in convolutions)
+        assert largest == 64, "half of the range, so that two products fit into sixteen bits on CPUs without VNNI"
         given = [node.input_value(0).get_node().get_type_name() for node in convolutions]
         assert set(given) == {"FakeQuantize", "MaxPool"}, "a maximum of quantized values is one of them"
         assert ir.path.parent.name == "FP16-INT8"

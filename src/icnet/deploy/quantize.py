@@ -150,7 +150,14 @@ def calibrate(model: ov.Model, dataset: Any, images: int) -> ov.Model:
     """Quantize without a guard, on `images` of an `nncf.Dataset` that gives (1, H, W, 3) float32 BGR, 0 to 255."""
     nncf = require_nncf()
     with redirect_stdout(io.StringIO()):  # NNCF draws its bars on stdout, which belongs to our results
-        return nncf.quantize(model, dataset, preset=nncf.QuantizationPreset.MIXED, subset_size=images)
+        return nncf.quantize(
+            model, dataset, preset=nncf.QuantizationPreset.MIXED, subset_size=images, advanced_parameters=_without_overflow(nncf)
+        )
+
+
+def _without_overflow(nncf: Any) -> Any:
+    """Kernels that use half of their range: a CPU without VNNI sums pairs of eight-bit products in sixteen bits."""
+    return nncf.AdvancedQuantizationParameters(overflow_fix=nncf.OverflowFix.ENABLE)
 
 
 def float_convolutions(model: ov.Model) -> list[str]:
@@ -219,5 +226,6 @@ def repair(
             drop_type=nncf.DropType.ABSOLUTE,
             preset=nncf.QuantizationPreset.MIXED,
             subset_size=images,
+            advanced_quantization_parameters=_without_overflow(nncf),
             advanced_accuracy_restorer_parameters=nncf.AdvancedAccuracyRestorerParameters(ranking_subset_size=_RANKING_IMAGES),
         )

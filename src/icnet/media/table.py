@@ -40,8 +40,8 @@ class Table:
     """A table that is being written. Use it in a `with` statement.
 
     Its columns are `input`, `frame` (0 for a picture), `time_s` (empty for a picture), `zone` (empty for the whole image), and a
-    share of each class, which is empty where a zone lies outside the image. What a spreadsheet would compute has `./` before it as
-    an input, and an apostrophe as a zone. Rows go to `NAME.partial.csv` until the end.
+    share of each class, which is empty where a zone lies outside the image. What a spreadsheet would compute has `./` before it
+    as an input, and an apostrophe as a zone. Rows go to `NAME.partial.csv` until the end.
     """
 
     def __init__(self, path: Path, wanted: Sequence[int], zones: Zones | None = None, *, keep: Collection[str] = ()) -> None:
