@@ -1,14 +1,17 @@
 import os
 import re
+import subprocess
+import sys
 from fractions import Fraction
 
 import av
 import cv2
 import numpy as np
 import pytest
-from clip_files import picture, turn, write_clip
+from clip_files import picture, turn, write_clip, write_tracks
 
 from icnet.base.errors import InputError
+from icnet.media.colours import EightBits
 from icnet.media.video import Video, open_container
 
 
@@ -198,3 +201,42 @@ def test_pictures_of_other_kinds_are_no_videos(tmp_path):
     (tmp_path / "x.ppm").write_bytes(image)
     with pytest.raises(InputError, match="cannot read"):
         Video(str(tmp_path / "x.ppm"))
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/clear_refs"), reason="this system does not tell the memory of a process")
+@pytest.mark.parametrize(
+    ("name", "codec", "pixels", "tracks", "max_pixels"),
+    [("v.avi", "zmbv", "bgr0", 1, 8_000_000), ("v.mkv", "libx264", "yuv420p", 20, 64_000_000)],
+    ids=["larger frames than allowed", "many tracks"],
+)
+def test_opening_a_video_takes_no_memory_for_its_frames(tmp_path, name, codec, pixels, tracks, max_pixels):
+    write_tracks(tmp_path / name, tracks, codec, pixels, (3000, 3000))
+    meter = (
+        "import re, sys; from icnet.media.video import open_container\n"
+        "peak = lambda: int(re.search(r'VmHWM:\\s*(\\d+)', open('/proc/self/status').read())[1]) // 1024\n"
+        "before = peak(); open_container(sys.argv[1], max_pixels=int(sys.argv[2])); print(peak() - before)"
+    )
+    command = [sys.executable, "-c", meter, str(tmp_path / name), str(max_pixels)]
+    assert int(subprocess.run(command, capture_output=True, text=True, check=True).stdout) < 50  # MiB
+
+
+def test_frames_too_large_to_open_are_told(tmp_path):
+    write_tracks(tmp_path / "v.avi", 1, "zmbv", "bgr0", (300, 400))
+    with Video(str(tmp_path / "v.avi"), max_pixels=100_000) as video, pytest.raises(InputError, match=r"0\.1 megapixels"):
+        list(video)
+
+
+def test_frames_that_cannot_be_converted_are_left_out(tmp_path, monkeypatch):
+    write_clip(tmp_path / "v.mp4", range(4))
+    real, calls = EightBits.__call__, []
+
+    def refuse_second(self, frame):
+        calls.append(frame)
+        if len(calls) == 2:
+            raise av.error.OSError(95, "Operation not supported")
+        return real(self, frame)
+
+    monkeypatch.setattr(EightBits, "__call__", refuse_second)
+    with Video(str(tmp_path / "v.mp4")) as video:
+        assert len(list(video)) == 3
+        assert (video.damaged, video.shortfall) == (1, "1 damaged pieces were left out")

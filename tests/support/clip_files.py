@@ -61,6 +61,27 @@ def write_clip(
             container.mux(audio.encode(None))
 
 
+def write_tracks(path: Path, tracks: int, codec: str, pixels: str, size_hw: tuple[int, int]) -> None:
+    """Write a clip of one black frame in each of many tracks."""
+    frame = av.VideoFrame(size_hw[1], size_hw[0], pixels)
+    for plane in frame.planes:
+        plane.update(bytes(plane.buffer_size))
+    with av.open(str(path), "w") as container:
+        videos = [container.add_stream(codec, rate=25) for _ in range(tracks)]
+        for video in videos:
+            video.height, video.width, video.pix_fmt = *size_hw, pixels
+        first = videos[0]
+        packets = [*first.encode(frame), *first.encode(None)]
+        for video in videos[1:]:
+            video.codec_context.extradata = first.codec_context.extradata
+        for video in videos:
+            for packet in packets:
+                copy = av.Packet(bytes(packet))
+                copy.pts, copy.dts, copy.time_base, copy.stream = packet.pts, packet.dts, packet.time_base, video
+                copy.is_keyframe = True
+                container.mux(copy)
+
+
 def turn(path: Path, *matrix: int) -> None:
     """Give an MP4 file another display matrix, row by row; 16 bits behind the point, 30 in the last column."""
     data = bytearray(path.read_bytes())

@@ -35,7 +35,7 @@ _BREATH_S = 0.1
 PROTOCOLS = "http,https,httpproxy,tls,tcp,crypto,rtp,rtsp,udp,rtmp,rtmps,rtmpt,srt"
 """What FFmpeg may use for an address: nothing that leads to files of this machine, whatever a playlist there says."""
 
-MOST_PIXELS = 2**31 - 1
+_MOST_PIXELS = 2**31 - 1
 """FFmpeg takes no higher limit."""
 
 _OPTIONS = {
@@ -44,6 +44,7 @@ _OPTIONS = {
     "allowed_media_types": "video",
     "analyzeduration": "1000000",  # microseconds
     "probesize": "1000000",  # bytes
+    "max_streams": "16",  # tracks: FFmpeg decodes a picture of each to know them
 }
 
 
@@ -109,7 +110,8 @@ def open_stream(url: str, *, max_pixels: int) -> InputContainer:
         InputError: the bare reason why it cannot be opened, without the address, which may hold a password.
     """
     try:
-        container = av.open(url, options=_OPTIONS, timeout=(OPEN_S, STALL_S + _READ_S))
+        pixels = {"max_pixels": pixels_option(max_pixels)}  # also a stream may change its size
+        container = av.open(url, options=_OPTIONS | pixels, timeout=(OPEN_S, STALL_S + _READ_S))
     except av.error.ProtocolNotFoundError:
         raise InputError("the FFmpeg within PyAV was built without this protocol; let another program send it as udp") from None
     except av.error.FFmpegError as error:  # its own text holds the address
@@ -121,8 +123,11 @@ def open_stream(url: str, *, max_pixels: int) -> InputContainer:
         if container.format.name == "hls" and not _has_end(container):
             raise InputError("a live playlist (HLS) comes in pieces, seconds late; give the camera's rtsp or MJPEG address")
         codec = container.streams.video[0].codec_context
+        if not codec.width and codec.codec.intra_only:  # others may begin in the middle, without their size
+            allowed = f"more than the {max_pixels / 1e6:g} megapixels allowed"
+            raise InputError(f"its pictures cannot be decoded, or have {allowed}: raise --max-megapixels")
         check_size(codec.width, codec.height, max_pixels)
-        codec.options = {"max_pixels": str(min(max_pixels, MOST_PIXELS))}  # a stream may change its size
+        codec.options = pixels
         codec.thread_count = 1  # more hold frames of their own, and the network needs the cores
     except InputError:
         container.close()
@@ -150,17 +155,19 @@ def _decoded(container: InputContainer) -> Iterator[np.ndarray | None]:
     video, picture = container.streams.video[0], EightBits()
     try:
         for packet in container.demux():  # of all kinds, so that sound without pictures does not keep us here
-            try:
-                frames = cast(list[av.VideoFrame], packet.decode()) if packet.stream is video else []
-            except av.error.FFmpegError:
-                frames = []  # damaged; the next keyframe mends it
-            for frame in frames:
-                yield picture(frame)
+            # What is damaged, or of a kind that FFmpeg decodes and cannot convert, is passed over; the next keyframe mends it.
+            with contextlib.suppress(av.error.FFmpegError, ValueError):
+                yield from map(picture, cast(list[av.VideoFrame], packet.decode()) if packet.stream is video else [])
             yield None
     except av.error.ExitError:
         raise InputError(f"no picture for {STALL_S:g} s") from None
     except av.error.FFmpegError as error:
         raise InputError(f"the connection broke ({error.strerror})") from None
+
+
+def pixels_option(max_pixels: int) -> str:
+    """The most pixels of a frame as FFmpeg's decoders take it."""
+    return str(min(max_pixels, _MOST_PIXELS))
 
 
 def pixel_aspect(stream: av.VideoStream) -> Fraction:

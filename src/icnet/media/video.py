@@ -17,7 +17,7 @@ from icnet.base.errors import InputError
 from icnet.media.clips import Clip, Frame
 from icnet.media.clock import Clock
 from icnet.media.colours import EightBits
-from icnet.media.connections import MOST_PIXELS, PROTOCOLS, pixel_aspect
+from icnet.media.connections import PROTOCOLS, pixel_aspect, pixels_option
 from icnet.media.content import sniff
 from icnet.media.sources import READABLE
 from icnet.pictures.limits import MAX_PIXELS, check_size
@@ -42,7 +42,12 @@ def _self_contained() -> str:
 
 
 def open_container(
-    name: str, *, title: str | None = None, allow_url: bool = False, stall_seconds: float = STALL_SECONDS
+    name: str,
+    *,
+    title: str | None = None,
+    allow_url: bool = False,
+    max_pixels: int = MAX_PIXELS,
+    stall_seconds: float = STALL_SECONDS,
 ) -> InputContainer:
     """Open a video file for FFmpeg.
 
@@ -50,6 +55,7 @@ def open_container(
         name: path of a file; with `allow_url` also a network address.
         title: what messages call it, if not by its name, which may hold a password.
         allow_url: also open playlists, which make FFmpeg open whatever they name.
+        max_pixels: of a frame; FFmpeg takes no memory for larger ones.
         stall_seconds: FFmpeg's time to open it, and to read a packet.
 
     Raises:
@@ -59,7 +65,8 @@ def open_container(
     remote = allow_url and "://" in name and not os.path.exists(name)
     address = name if remote else f"file:{os.path.abspath(name)}"
     local = f"file,{PROTOCOLS}" if allow_url else "file"
-    options = {"protocol_whitelist": PROTOCOLS if remote else local}
+    options = {"protocol_whitelist": PROTOCOLS if remote else local, "max_pixels": pixels_option(max_pixels)}
+    options["skip_frame"] = "all"  # FFmpeg decodes a frame of every track to know the file, and there may be a thousand tracks
     try:
         if not allow_url:
             options["format_whitelist"] = _self_contained()
@@ -115,8 +122,10 @@ class Video(Clip):
         self._broke: str | None = None
         self._given, self._end_s = 0, 0.0
         self._picture = EightBits()
-        self._stall_s = stall_seconds
-        self._container = open_container(name, title=title, allow_url=allow_url, stall_seconds=stall_seconds)
+        self._stall_s, self._max_pixels = stall_seconds, max_pixels
+        self._container = open_container(
+            name, title=title, allow_url=allow_url, max_pixels=max_pixels, stall_seconds=stall_seconds
+        )
         try:
             stream = self._container.streams.best("video")
             if not isinstance(stream, av.VideoStream) or stream.codec_context is None:  # None: an unknown codec
@@ -124,7 +133,7 @@ class Video(Clip):
             context = stream.codec_context
             check_size(context.width, context.height, max_pixels)
             context.thread_count = 1  # more hold frames of their own, and the network needs the cores
-            context.options = {"max_pixels": str(min(max_pixels, MOST_PIXELS))}
+            context.options = {"max_pixels": pixels_option(max_pixels)}
         except InputError as error:
             self._container.close()
             raise InputError(f"cannot read {self._title}: {error}") from None
@@ -156,15 +165,19 @@ class Video(Clip):
         """
         clock, usual_s = Clock(self._origin), 1 / self.rate
         for frame in self._decoded():
+            picture = self._pixels(frame)
+            if picture is None:
+                continue
             self._given += 1
             due = None if frame.pts is None or frame.time_base is None else frame.pts * frame.time_base
             time_s = float(clock(due, usual_s))
             self._end_s = time_s + float(usual_s)
             turns = round(frame.rotation / 90)
-            image = np.rot90(self._picture(frame), turns)
+            image = np.rot90(picture, turns)
             yield Frame(np.ascontiguousarray(image), time_s, 1 / self._pixel_aspect if turns % 2 else self._pixel_aspect)
         if not self._given:
-            what = self._broke or ("it is damaged" if self.damaged else "it holds no frame")
+            damaged = f"it is damaged, or its frames have more than {self._max_pixels / 1e6:g} megapixels (--max-megapixels)"
+            what = self._broke or (damaged if self.damaged else "it holds no frame")
             raise InputError(f"cannot read {self._title}: {what}; {READABLE}")
 
     @property
@@ -198,6 +211,14 @@ class Video(Clip):
             if time.monotonic() - last_s > self._stall_s:
                 self._broke = f"it gave no frame for {self._stall_s:g} s"
                 return
+
+    def _pixels(self, frame: av.VideoFrame) -> np.ndarray | None:
+        """(H, W, 3) uint8 BGR of a frame; None if it is of a kind that FFmpeg decodes and cannot convert, which is counted."""
+        try:
+            return self._picture(frame)
+        except (av.error.FFmpegError, ValueError):
+            self.damaged += 1
+            return None
 
     def _frames(self, packet: "av.Packet[Any] | None") -> list[av.VideoFrame]:
         try:
