@@ -21,7 +21,7 @@ def reference() -> str:
         "Exit codes: 0 done; 1 some inputs failed, the report names them; 2 wrong usage or nothing done; 130 interrupted.",
         "",
     ]
-    for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
+    for name, command in _commands(typer.main.get_command(app)):
         lines += [f"## icnet {name}", "", inspect.cleandoc(command.help or ""), "", "| | |", "|---|---|"]
         for parameter in command.params:
             shown = ", ".join(f"`{option}`" for option in parameter.opts) if parameter.opts[0].startswith("-") else ""
@@ -29,6 +29,15 @@ def reference() -> str:
             lines.append(f"| {label} | {getattr(parameter, 'help', '') or ''}{_default(parameter)} |".replace("[MODEL]", "MODEL"))
         lines.append("")
     return "\n".join(lines)
+
+
+def _commands(group, above: str = ""):
+    """Every command with its name, those of a group after each other."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _commands(command, f"{above}{name} ")
+        else:
+            yield f"{above}{name}", command
 
 
 def _default(parameter) -> str:

@@ -1,10 +1,13 @@
 """Writing without half-written results: a temporary name in the same folder, then a rename; and one writer per folder or file."""
 
 import errno
+import glob
 import hashlib
 import os
 import re
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -64,6 +67,43 @@ def replacing(path: Path, *, temporary: Path | None = None, durable: bool = Fals
         if temporary is None:
             with suppress(OSError):  # the error above says more than a second one
                 part.unlink(missing_ok=True)
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Give a temporary folder; on success it becomes `path`, which must be empty or missing, on failure it is removed.
+
+    Raises:
+        UsageError: `path` is there and holds something, or another process is making it.
+        OutputError: the folder cannot be written.
+    """
+    with sole_owner(path):
+        prefix = f".{_short(path.name)}."
+        try:
+            if path.is_dir() and not any(path.iterdir()):
+                path.rmdir()
+            if os.path.lexists(path):
+                raise UsageError(f"{path} is there and not empty: choose another -o, or remove it")
+            for left in path.parent.glob(f"{glob.escape(prefix)}*.part"):  # by a process that was killed
+                shutil.rmtree(left, ignore_errors=True)
+            part = Path(tempfile.mkdtemp(".part", prefix, path.parent))
+        except OSError as error:
+            raise cannot_write(path, error) from error
+        try:
+            yield part
+            part.chmod(0o777 & ~_umask())
+            os.rename(part, path)
+        except OSError as error:
+            raise cannot_write(path, error) from error
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+
+
+def _umask() -> int:
+    """What the user keeps others from; `mkdtemp` keeps them from everything."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def _short(stem: str) -> str:

@@ -12,6 +12,7 @@ from icnet.base.cores import keep_libraries_to_cores
 from icnet.base.errors import IcnetError
 from icnet.base.places import keep_libraries_in_cache
 from icnet.cli.benchmark import benchmark
+from icnet.cli.data import data
 from icnet.cli.demo import demo
 from icnet.cli.evaluate import evaluate
 from icnet.cli.export import export
@@ -45,6 +46,7 @@ def _icnet(
 
 for verb in (segment, serve, demo, info, evaluate, train, export, benchmark):
     app.command()(verb)
+app.add_typer(data, name="data")
 
 
 def run(arguments: list[str] | None = None) -> int:

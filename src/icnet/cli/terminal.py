@@ -4,7 +4,7 @@ import json
 import math
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -59,6 +59,14 @@ def progress() -> Progress:
     """Bars on stderr, for a `with` statement; they vanish at its end and are not drawn where stderr is no terminal."""
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=_stderr, transient=True, disable=not _stderr.is_terminal)
+
+
+@contextmanager
+def steps(text: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr whose length is known when the work has begun: what it gives takes how many of how many are done."""
+    with progress() as bars:
+        bar = bars.add_task(text, total=None)
+        yield lambda done, of: bars.update(bar, completed=done, total=of)
 
 
 @contextmanager

@@ -39,36 +39,10 @@ class CamVid:
             lines = listing.read_text("utf-8-sig").splitlines()
         except (OSError, UnicodeError) as error:
             raise DataError(f"cannot read {listing}: {error}; {_LAYOUT}") from error
-        self._pairs = [self._pair(line.strip(), listing) for line in lines if line.strip()]
+        self._pairs = [listed_pair(self.root, line.strip(), listing) for line in lines if line.strip()]
         if not self._pairs:
             raise DataError(f"{listing} is empty: {_LAYOUT}")
         self._cache: dict[int, Sample] = {}
-
-    def _pair(self, line: str, listing: Path) -> tuple[Path, Path]:
-        """Image and mask of a line, which may have more spaces than the one between the two: that has a file on either side."""
-        if len(line) > _LONGEST_LINE:
-            raise DataError(
-                f"{listing} has a line of {len(line)} characters: expected a pair of image and mask in each; {_LAYOUT}"
-            )
-        splits = [(line[: space.start()], line[space.end() :]) for space in re.finditer(r"\s+", line)]
-        if not splits:
-            raise DataError(f"{listing}: the line {line!r} has no pair of image and mask; add the mask's path or remove the line")
-        splits.sort(key=lambda pair: abs(len(pair[0]) - len(pair[1])))
-        for pair in splits:
-            image, mask = map(self._found, pair)
-            if image is not None and mask is not None:
-                return image, mask
-        likeliest = max(splits, key=lambda pair: sum(self._found(name) is not None for name in pair))
-        missing = PurePosixPath(next(name for name in likeliest if self._found(name) is None))
-        place = self.root.joinpath(*missing.parts[-2:]) if missing.is_absolute() else self.root / missing
-        raise DataError(f"{listing} names {place}, which does not exist: {_LAYOUT}")
-
-    def _found(self, name: str) -> Path | None:
-        """The file of that name below the folder; lists name absolute paths of their author's machine, of which the end fits."""
-        path = PurePosixPath(name.strip("\"'"))
-        parts = path.parts[path.is_absolute() :]
-        places = [self.root.joinpath(*parts[start:]) for start in range(max(1, len(parts) - 1))]
-        return next((place for place in places if os.path.isfile(place)), None)
 
     def __len__(self) -> int:
         return len(self._pairs)
@@ -98,3 +72,33 @@ class CamVid:
         labels.setflags(write=False)
         below = image_path.relative_to(self.root).with_suffix("").parts
         return Sample("/".join(below[1:] or below), image, labels)
+
+
+def listed_pair(root: Path, line: str, listing: Path) -> tuple[Path, Path]:
+    """Image and mask of a line, which may have more spaces than the one between the two: that has a file on either side.
+
+    Raises:
+        DataError: it is no pair of files below `root`; the text names `listing`.
+    """
+    if len(line) > _LONGEST_LINE:
+        raise DataError(f"{listing} has a line of {len(line)} characters: expected a pair of image and mask in each; {_LAYOUT}")
+    splits = [(line[: space.start()], line[space.end() :]) for space in re.finditer(r"\s+", line)]
+    if not splits:
+        raise DataError(f"{listing}: the line {line!r} has no pair of image and mask; add the mask's path or remove the line")
+    splits.sort(key=lambda pair: abs(len(pair[0]) - len(pair[1])))
+    for pair in splits:
+        image, mask = (_found(root, name) for name in pair)
+        if image is not None and mask is not None:
+            return image, mask
+    likeliest = max(splits, key=lambda pair: sum(_found(root, name) is not None for name in pair))
+    missing = PurePosixPath(next(name for name in likeliest if _found(root, name) is None))
+    place = root.joinpath(*missing.parts[-2:]) if missing.is_absolute() else root / missing
+    raise DataError(f"{listing} names {place}, which does not exist: {_LAYOUT}")
+
+
+def _found(root: Path, name: str) -> Path | None:
+    """The file of that name below the folder; lists name absolute paths of their author's machine, of which the end fits."""
+    path = PurePosixPath(name.strip("\"'"))
+    parts = path.parts[path.is_absolute() :]
+    places = [root.joinpath(*parts[start:]) for start in range(max(1, len(parts) - 1))]
+    return next((place for place in places if os.path.isfile(place)), None)

@@ -1,8 +1,11 @@
 """One way to name labelled data on the command line."""
 
+from pathlib import Path
+
 from icnet.base.errors import DataError
 from icnet.base.sample import Dataset, Sample
 from icnet.data.camvid import CamVid
+from icnet.data.labelled import Labelled, is_labelled
 from icnet.street.drive import StreetSet
 
 STREET = "street"
@@ -29,13 +32,15 @@ class _Kept:
 
 
 def open_split(source: str, split: str) -> Dataset:
-    """The split of a CamVid folder, or of the synthetic street at CamVid's size if `source` is "street".
+    """The split of a folder that was imported, of a CamVid folder, or of the synthetic street if `source` is "street".
+
+    The street has CamVid's size.
 
     Raises:
         DataError: the folder is incomplete, or there is no such split.
     """
     if source != STREET:
-        return CamVid(source, split)
+        return Labelled(source, split) if is_labelled(Path(source)) else CamVid(source, split)
     if split not in _STREET:
         raise DataError(f"the synthetic street has no split {split!r}: choose one of {', '.join(_STREET)}")
     count, seed = _STREET[split]

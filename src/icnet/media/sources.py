@@ -10,8 +10,8 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from icnet.base.errors import UsageError
+from icnet.base.folders import matching, place, walk
 from icnet.media.content import sniff
-from icnet.media.folders import matching, place, walk
 from icnet.pictures.formats import reads_heic
 
 HEIC_SUFFIXES = frozenset({".heic", ".heif", ".hif"})

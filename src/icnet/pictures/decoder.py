@@ -16,15 +16,21 @@ from typing import BinaryIO
 from PIL.Image import Image
 
 from icnet.base.errors import InputError
-from icnet.pictures.decoding import EXPECTED, PLAINER, loaded, opened, reason, strips, use_pillow_strictly
+from icnet.pictures.decoding import EXPECTED, PLAINER, loaded, opened, reason, stored, strips, told, use_pillow_strictly
 from icnet.pictures.limits import TooCostly, bytes_for, seconds_for
 
-REQUEST = struct.Struct("=??QQ")
-"""Whether a path follows and not a file's content, whether indices are wanted, how many bytes follow, and the most pixels."""
+REQUEST = struct.Struct("=?BQQ")
+"""Whether a path follows and not a file's content, what is wanted, how many bytes follow, and the most pixels."""
+
+COLOURS, INDICES, STORED = range(3)
+"""What may be wanted: BGR, one channel of numbers, or the pixels as they are stored, with what the file tells about them."""
 
 REPLY = struct.Struct("=BII")
 """Channels, width and height of the picture that follows; or 0, 0 and the length of the JSON array that follows: the arguments of
 `InputError`, or of `TooCostly` if there are two."""
+
+TOLD = struct.Struct("=I")
+"""Behind the pixels of a stored picture: the length of the JSON object of `told` that follows."""
 
 _OUT, _PIPE_BYTES = 1, 1 << 18
 
@@ -75,13 +81,13 @@ def main() -> None:
     use_pillow_strictly()
     limits = _Limits()
     while header := requests.read(REQUEST.size):
-        is_path, indices, length, max_pixels = REQUEST.unpack(header)
+        is_path, wanted, length, max_pixels = REQUEST.unpack(header)
         content = requests.read(length)
         if len(content) < length:
             return
         try:
             image = _decoded(content, is_path, max_pixels, limits)
-            if indices and image.mode not in ("L", "P"):
+            if wanted == INDICES and image.mode not in ("L", "P"):
                 raise InputError("expected one 8-bit channel of class indices, not colours")
         except InputError as error:
             _refuse(error)
@@ -90,9 +96,13 @@ def main() -> None:
         except Exception as error:  # damaged files make Pillow raise nearly everything, from KeyError to struct.error
             _refuse(InputError(reason(error)))
         else:
-            _write(REPLY.pack(1 if indices else 3, *image.size))
-            for strip in [image.tobytes()] if indices else strips(image):
+            channels, pixels = (3, strips(image)) if wanted == COLOURS else stored(image)
+            _write(REPLY.pack(channels, *image.size))
+            for strip in pixels:
                 _write(strip)
+            if wanted == STORED:
+                text = json.dumps(told(image)).encode()
+                _write(TOLD.pack(len(text)) + text)
             del image
         limits.lift()
         del content

@@ -1,9 +1,11 @@
 """What a picture file holds: read by content, upright, in eight bits, and whole or not at all. Runs in a decoder's process."""
 
+import sys
 import warnings
-from collections.abc import Callable, Iterator
+from array import array
+from collections.abc import Callable, Iterable, Iterator
 from os import SEEK_END
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from PIL import AvifImagePlugin, ExifTags, Image, ImageFile, TiffImagePlugin
 from PIL.AvifImagePlugin import AvifImageFile
@@ -52,6 +54,9 @@ _SCANS = 32
 
 _PARTS, _PART_BYTES = 1000, 4096
 """Most chunks of a PNG, or segments before the pixels of a JPEG: so many, and one more for each so many bytes of the file."""
+
+_FORMAT, _ORIENTATION = "icnet format", "icnet orientation"
+"""Notes in a loaded picture."""
 
 _TILE_WIDTH, _TILE_LENGTH = 322, 323  # tags of TIFF
 
@@ -105,7 +110,9 @@ def loaded(image: ImageFile.ImageFile, file: BinaryIO) -> Image.Image:
         file.seek(0)
         image = PngImageFile(file)
     image.load()
-    return _upright(image)
+    image.info |= {_FORMAT: image.format, _ORIENTATION: _orientation(image)}
+    turn = _TURNS.get(image.info[_ORIENTATION])
+    return image if turn is None else image.transpose(turn)
 
 
 def reason(error: Exception) -> str:
@@ -159,13 +166,37 @@ def _webp_size(head: bytes) -> tuple[int, int]:
     return 0, 0
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    """Turn a loaded picture as its EXIF data say; of a TIFF Pillow has done so already."""
+def _orientation(image: Image.Image) -> int:
+    """What EXIF data of a loaded picture say about its sides; of a TIFF Pillow has done so already, and 1 is left."""
     try:
-        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # damaged EXIF data, whatever Pillow makes of them, do not spoil the pixels
-        return image
-    return image if turn is None else image.transpose(turn)
+        return 1
+
+
+def stored(image: Image.Image) -> tuple[int, Iterable[bytes]]:
+    """The pixels of a loaded picture with as much as its file holds.
+
+    Returns:
+        How many bytes a pixel has, and the pixels: 1 of a picture of numbers, whatever its palette; 2, the lower one first, where
+        these have 16 bits; 3 of colours, BGR.
+    """
+    if image.mode in ("L", "P"):
+        return 1, [image.tobytes()]
+    if image.mode == "1":
+        return 1, [image.convert("L").point([0] + [1] * 255).tobytes()]
+    if image.mode.startswith("I;16"):
+        numbers = array("H", image.tobytes())
+        if (image.mode == "I;16B") == (sys.byteorder == "little"):
+            numbers.byteswap()
+        return 2, [numbers.tobytes()]
+    return 3, strips(image)
+
+
+def told(image: Image.Image) -> dict[str, Any]:
+    """What a file tells of its pixels: `format`, `orientation` before it was made upright, `palette` (red, green, blue, ...)."""
+    palette = image.getpalette("RGB") if image.mode == "P" else None
+    return {"format": image.info[_FORMAT], "orientation": image.info[_ORIENTATION], "palette": palette}
 
 
 def strips(image: Image.Image) -> Iterator[bytes]:

@@ -9,15 +9,16 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
 from icnet.base.cores import available_cores
 from icnet.base.errors import InputError
-from icnet.pictures.decoder import REPLY, REQUEST
+from icnet.pictures.decoder import COLOURS, INDICES, REPLY, REQUEST, STORED, TOLD
 from icnet.pictures.decoding import PLAINER
 from icnet.pictures.limits import MAX_PIXELS, TooCostly, seconds_for
 
@@ -58,9 +59,39 @@ def read_indices(path: Path) -> np.ndarray:
     return _read(path, indices=True, max_pixels=MAX_PIXELS)[:, :, 0]
 
 
-def _read(path: Path, *, indices: bool, max_pixels: int) -> np.ndarray:
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """A picture as its file holds it, upright."""
+
+    pixels: np.ndarray
+    """(H, W) uint8 or uint16 of one channel, with a palette or not; (H, W, 3) uint8 BGR of several."""
+    format: str
+    """That of the file, as Pillow calls it, such as PNG."""
+    orientation: int
+    """The EXIF orientation that has been applied: 1 if none."""
+    palette: tuple[tuple[int, int, int], ...] | None
+    """Red, green and blue of each number, as far as the file has them."""
+
+
+def read_stored(path: Path) -> Stored:
+    """Read a picture of which it is not known whether its pixels are numbers or colours, as `read_image` reads others.
+
+    Raises:
+        InputError: as of `read_image`.
+    """
+    about: dict[str, Any] = {}
+    pixels = _read(path, indices=False, max_pixels=MAX_PIXELS, about=about)
+    if pixels.shape[2] == 2:
+        pixels = pixels.view("<u2")
+    parts = about["palette"]
+    palette = None if parts is None else tuple(zip(parts[::3], parts[1::3], parts[2::3], strict=True))
+    return Stored(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels, about["format"], about["orientation"], palette)
+
+
+def _read(path: Path, *, indices: bool, max_pixels: int, about: dict[str, Any] | None = None) -> np.ndarray:
+    name = os.fsencode(os.path.abspath(path))
     try:
-        return _DECODERS.decode(os.fsencode(os.path.abspath(path)), is_path=True, indices=indices, max_pixels=max_pixels)
+        return _DECODERS.decode(name, is_path=True, indices=indices, max_pixels=max_pixels, about=about)
     except InputError as error:
         raise InputError(f"cannot read {path}: {error}") from error
 
@@ -105,13 +136,17 @@ class _Decoders:
         for decoder in ready:
             self._free.put(decoder or _Decoder())
 
-    def decode(self, content: bytes, *, is_path: bool, indices: bool, max_pixels: int) -> np.ndarray:
-        request = REQUEST.pack(is_path, indices, len(content), max_pixels), content
+    def decode(
+        self, content: bytes, *, is_path: bool, indices: bool, max_pixels: int, about: dict[str, Any] | None = None
+    ) -> np.ndarray:
+        """(H, W, channels) uint8; with `about` as it is stored, and what the file tells is put there."""
+        wanted = STORED if about is not None else INDICES if indices else COLOURS
+        request = REQUEST.pack(is_path, wanted, len(content), max_pixels), content
         decoder = self._free.get()
         try:
             if decoder is None or decoder.ended:
                 decoder = _Decoder()
-            return decoder.decode(request, _PATIENCE * seconds_for(max_pixels))
+            return decoder.decode(request, _PATIENCE * seconds_for(max_pixels), about)
         finally:
             if decoder is not None and decoder.ended:
                 decoder = None
@@ -146,13 +181,13 @@ class _Decoder:
             raise InputError(f"no process can be started to decode it ({error.strerror or error}): try again") from error
         self._requests, self._replies = cast(FileIO, self._process.stdin), cast(FileIO, self._process.stdout)
 
-    def decode(self, request: tuple[bytes, bytes], seconds: float) -> np.ndarray:
+    def decode(self, request: tuple[bytes, bytes], seconds: float, about: dict[str, Any] | None = None) -> np.ndarray:
         """(H, W, channels) uint8; after an error that is no answer the process is dead."""
         watch = threading.Timer(seconds, self._process.kill)
         watch.daemon = True
         watch.start()
         try:
-            return self._answer(request)
+            return self._answer(request, about)
         except (EOFError, OSError) as error:
             self.end()
             raise _cause(self._process.returncode) from error
@@ -164,7 +199,7 @@ class _Decoder:
         finally:
             watch.cancel()
 
-    def _answer(self, request: tuple[bytes, bytes]) -> np.ndarray:
+    def _answer(self, request: tuple[bytes, bytes], about: dict[str, Any] | None) -> np.ndarray:
         for part in request:
             rest = memoryview(part)
             while rest:
@@ -175,11 +210,18 @@ class _Decoder:
         if channels:
             image = np.empty((height, width, channels), np.uint8)
             self._fill(image.data.cast("B"))
+            if about is not None:
+                length = bytearray(TOLD.size)
+                self._fill(memoryview(length))
+                about |= self._json(*TOLD.unpack(length))
             return image
-        text = bytearray(height)
-        self._fill(memoryview(text))
-        arguments = json.loads(text)
+        arguments = self._json(height)
         raise TooCostly(*arguments) if len(arguments) == 2 else InputError(*arguments)
+
+    def _json(self, length: int) -> Any:
+        text = bytearray(length)
+        self._fill(memoryview(text))
+        return json.loads(text)
 
     def _fill(self, rest: memoryview) -> None:
         while rest:

@@ -1,0 +1,1 @@
+"""What is wrong with labelled pictures, before hours are spent on them."""

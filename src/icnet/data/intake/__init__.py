@@ -1,0 +1,1 @@
+"""Labelled pictures of other tools, taken over as a folder of our own layout."""
