@@ -29,6 +29,7 @@ ONLY_PARSED = {
     r"^icnet train (?!.*--show-recipe)": "trains for hours; tests/cli/test_train.py and examples have it",
     r"--precision int8": "tests/deploy/test_quantize.py and test_bundle.py have it",
     r"FP16-INT8": "the result of that",
+    r"hf://": "needs a hub; tests/hub has it",
 }
 """Commands that are not run here, with the reason."""
 

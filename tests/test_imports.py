@@ -14,7 +14,8 @@ SOURCE = Path(__file__).resolve().parents[1] / "src"
 ALLOWED: dict[str, set[str]] = {
     "base": set(),
     "pruning": {"base.errors"},
-    "network": {"base", "pruning"},
+    "hub": {"base"},
+    "network": {"base", "pruning", "hub"},
     "street": {"base"},
     "pictures": {"base"},
     "data": {"base", "network.spec", "pictures", "street"},
@@ -23,7 +24,7 @@ ALLOWED: dict[str, set[str]] = {
     "media": {"base", "pictures", "runtime", "results"},
     "evaluation": {"base", "network", "runtime"},
     "training": {"base", "pruning", "network", "data", "evaluation"},
-    "deploy": {"base", "network", "data", "runtime", "evaluation"},
+    "deploy": {"base", "hub", "network", "data", "runtime", "evaluation"},
     "measure": {"base", "network", "runtime", "deploy", "evaluation"},
     "serve": {"base", "network", "street", "runtime", "results", "pictures", "media"},
 }

@@ -13,7 +13,7 @@ from tiny_network import SMALL
 
 from icnet import cli
 
-VERBS = ("info", "segment", "demo", "serve"), ("evaluate", "train", "export", "benchmark")
+VERBS = ("info", "segment", "demo", "serve"), ("evaluate", "train", "push", "export", "benchmark")
 KEPT = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "KERAS_BACKEND", "OMP_NUM_THREADS")
 WATCHED = Path(__file__).parents[1] / "support" / "watched.py"
 STRACE = ["strace", "-f", "-qq", "--seccomp-bpf", "-e", "trace=connect,sendto,sendmsg,sendmmsg", "-o", "calls"]
@@ -37,7 +37,7 @@ def told(folder: Path, *command: str) -> list[str]:
 @pytest.mark.parametrize("verbs", VERBS)
 def test_commands_talk_to_nobody_and_leave_the_home_alone(tmp_path, verbs):
     if "export" in verbs:
-        for library in ("torch", "nncf", "onnxruntime", "matplotlib"):
+        for library in ("torch", "nncf", "onnxruntime", "matplotlib", "huggingface_hub"):
             pytest.importorskip(library)
     camvid_folder(tmp_path / "data", train=3, val=2)
     tiny_model(tmp_path, SMALL)

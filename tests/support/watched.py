@@ -6,9 +6,11 @@ What the interpreter does is seen by an audit hook, also in processes that are f
 import os
 import signal
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from unittest.mock import patch
 
+HUB = "hf://me/tiny"
 LOG = Path(sys.argv[1])
 TALK = {"socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr", "socket.connect", "socket.sendto", "socket.sendmsg"}
 
@@ -33,6 +35,7 @@ def commands(data: str) -> dict[str, list[str]]:
         "evaluate": ["evaluate", "--data", data, "--model", "tiny.safetensors", "--engine", "keras"],
         "train": ["train", "--data", data, *train],
         "export": ["export", "tiny.safetensors", "-o", "models", "--data", data, "--precision", "int8", "--max-drop", "100"],
+        "push": ["push", "run", HUB, "--licence", "mit"],
         "benchmark": ["benchmark", "--rounds", "1"],
     }
 
@@ -56,6 +59,7 @@ def end(addresses) -> None:
 
 def main() -> None:
     """Every verb in turn."""
+    from hub_server import hub_server
     from tiny_network import TINY
 
     from icnet import cli
@@ -70,8 +74,9 @@ def main() -> None:
             presets[1],
             patch.object(benchmark, "_entries", short),
             patch.object(sys.modules["icnet.cli.serve"], "_tell", end),
+            hub_server() if verb == "push" else nullcontext(),
         ):
-            code = cli.run(commands(sys.argv[2])[verb])
+            code = cli.run(commands(sys.argv[2])[verb]) or (cli.run(["info", HUB]) if verb == "push" else 0)
         assert code == 0, (verb, code)
 
 

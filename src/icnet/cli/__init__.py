@@ -17,6 +17,7 @@ from icnet.cli.demo import demo
 from icnet.cli.evaluate import evaluate
 from icnet.cli.export import export
 from icnet.cli.info import info
+from icnet.cli.push import push
 from icnet.cli.segment import segment
 from icnet.cli.serve import serve
 from icnet.cli.terminal import complain
@@ -44,7 +45,7 @@ def _icnet(
         raise typer.Exit(2)
 
 
-for verb in (segment, serve, demo, info, evaluate, train, export, benchmark):
+for verb in (segment, serve, demo, info, evaluate, train, export, push, benchmark):
     app.command()(verb)
 app.add_typer(data, name="data")
 

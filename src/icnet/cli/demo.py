@@ -26,7 +26,7 @@ def demo(
         "icnet-demo"
     ),
     model: Annotated[
-        str, typer.Option(metavar="NAME|PATH", help="A published model, a .safetensors weight file or an .xml OpenVINO model.")
+        str, typer.Option(metavar="NAME|PATH", help="A published model, a .safetensors or .xml file, or hf://USER/NAME.")
     ] = DEFAULT_MODEL,
     seconds: Annotated[float | None, typer.Option(min=0.1, callback=finite, help="Length of the drive; 8 if not given.")] = None,
     seed: Annotated[int | None, typer.Option(help="Another number gives another street.")] = None,

@@ -26,7 +26,8 @@ def evaluate(
     model: Annotated[
         str | None,
         typer.Option(
-            help=f"Published name, .safetensors weights or .xml IR; {DEFAULT_MODEL} if not given, for Keras its weights."
+            help="Published name, .safetensors weights, .xml IR or hf://USER/NAME; "
+            f"{DEFAULT_MODEL} if not given, for Keras its weights."
         ),
     ] = None,
     engine: Annotated[EngineName, typer.Option(help="Keras runs weights only, not an IR.")] = "openvino",

@@ -32,7 +32,7 @@ OutputName = StrEnum("OutputName", "INDEX SOFT LOGITS")
 
 
 def export(
-    model: Annotated[str, typer.Argument(help="Published name or .safetensors weights.")],
+    model: Annotated[str, typer.Argument(help="Published name, .safetensors weights or hf://USER/NAME.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder that gets the model folders NAME and NAME-soft.")],
     name: Annotated[str | None, typer.Option(help="Name of folders and files; the network's own by default.")] = None,
     precision: Annotated[list[PrecisionName] | None, typer.Option(help="May be repeated; fp32 and fp16 by default.")] = None,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def info(
     model: Annotated[
-        str, typer.Argument(metavar="[MODEL]", help="A published name, a .safetensors or an .xml file.")
+        str, typer.Argument(metavar="[MODEL]", help="A published name, a .safetensors or .xml file, or hf://USER/NAME.")
     ] = DEFAULT_MODEL,
     layers: Annotated[bool, typer.Option("--layers", help="Also list every convolution, beside the dense network's.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON document on stdout.")] = False,

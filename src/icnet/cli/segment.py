@@ -48,7 +48,7 @@ def segment(
         Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the results, created when missing; or -.")
     ],
     model: Annotated[
-        str, typer.Option(metavar="NAME|PATH", help="A published model, a .safetensors weight file or an .xml OpenVINO model.")
+        str, typer.Option(metavar="NAME|PATH", help="A published model, a .safetensors or .xml file, or hf://USER/NAME.")
     ] = DEFAULT_MODEL,
     write: Annotated[
         str | None, typer.Option(metavar="FORM,...", help=f"What to write, instead of classes and overlay: {_WRITTEN}.")

@@ -27,7 +27,10 @@ _LIMITS = Limits()
 
 def serve(
     model: Annotated[
-        list[str], typer.Option(metavar="NAME|PATH", help="A published model, a .safetensors or an .xml file; may be repeated.")
+        list[str],
+        typer.Option(
+            metavar="NAME|PATH", help="A published model, a .safetensors or .xml file, or hf://USER/NAME; may be repeated."
+        ),
     ] = list(_DEFAULT.models),  # noqa: B006 - Typer wants a list and does not change it
     host: Annotated[str, typer.Option(help="Address to listen on; one that other machines reach needs a token.")] = _DEFAULT.host,
     port: Annotated[int, typer.Option(min=0, max=65535, help="For HTTP and the page; 0 takes a free one.")] = _DEFAULT.port,

@@ -32,7 +32,8 @@ def train(
     initial: Annotated[
         str | None,
         typer.Option(
-            help=f"Start from these weights: a published name, a .safetensors file, or 'imagenet' for the lite family; {_OURS}."
+            help="Start from these weights: a published name, a .safetensors file, hf://USER/NAME, "
+            f"or 'imagenet' for the lite family; {_OURS}."
         ),
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help=f"Passes over the training split; {_OURS}.")] = None,
@@ -44,7 +45,10 @@ def train(
     precision: Annotated[str | None, typer.Option(help=f"float32, or bfloat16 for a GPU or CPU that has it; {_OURS}.")] = None,
     loss: Annotated[str | None, typer.Option(help=f"cross-entropy, or ohem to count only hard pixels; {_OURS}.")] = None,
     teacher: Annotated[
-        str | None, typer.Option(help="Learn from this network's probabilities too: a published name or a .safetensors file.")
+        str | None,
+        typer.Option(
+            help="Learn from this network's probabilities too: a published name, a .safetensors file or hf://USER/NAME."
+        ),
     ] = None,
     sparsity: Annotated[
         float | None, typer.Option(min=0, help="Remove this share of the kernel weights during the run; 0 removes none.")

@@ -1,8 +1,12 @@
 """The trained weights of this project, and how a model name or path becomes weights."""
 
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from icnet.base.errors import ModelError
+from icnet.hub.address import FORM, is_address
+from icnet.hub.manifest import KINDS
 from icnet.network.spec import PRESETS
 from icnet.network.stored import Stored, read_stored
 from icnet.network.weights import Weights, parse_weights
@@ -41,7 +45,9 @@ def bundled_path(name: str) -> Path:
         )
     if name not in PRESETS:
         names = ", ".join([*PRESETS, *IR_SHA256])
-        raise ModelError(f"unknown model {name!r}: choose one of {names}, or give the path of a .safetensors or .xml file")
+        raise ModelError(
+            f"unknown model {name!r}: choose one of {names}, give the path of a .safetensors or .xml file, or {FORM}"
+        )
     if name not in SHA256:
         have = ", ".join([*SHA256, *IR_SHA256]) or "none"
         raise ModelError(f"no trained weights of {name} come with this version (bundled: {have}): train them with `icnet train`")
@@ -55,16 +61,25 @@ def bundled_path(name: str) -> Path:
 
 
 def is_ir(model: str) -> bool:
-    """Whether a name or path means an OpenVINO IR, which is finished, and not weights."""
+    """Whether a name, path or address means an OpenVINO IR, which is finished, and not weights."""
     return model in IR_SHA256 or Path(model).suffix == ".xml"
 
 
-def read_model(model: str) -> Stored:
-    """Read the files behind a bundled model's name, a `.safetensors` or an `.xml` path.
+def read_model(model: str, kinds: Iterable[str] = KINDS) -> Stored:
+    """Read the files behind a bundled model's name, a `.safetensors` or an `.xml` path, or the address of a model on a hub.
+
+    Args:
+        model: one of these.
+        kinds: what a model of a hub may be, the best first.
 
     Raises:
-        ModelError: nothing fits `model`, or the files are damaged.
+        ModelError: nothing fits `model`, or the files are damaged; see also `icnet.hub.pull.pull`.
     """
+    if is_address(model):
+        from icnet.hub.pull import pull
+
+        pulled = pull(model, kinds)
+        return replace(read_stored(pulled.path), origin=str(pulled.address))
     if model in IR_SHA256:
         path, expected = FOLDER / f"{model}.xml", IR_SHA256[model]
     elif Path(model).suffix in (".xml", ".safetensors"):
@@ -78,11 +93,13 @@ def read_model(model: str) -> Stored:
 
 
 def find_weights(model: str) -> Weights:
-    """Load the weights of a bundled model's name or of a `.safetensors` path.
+    """Load the weights of a bundled model's name, of a `.safetensors` path, or of a model on a hub, then with `about["origin"]`.
 
     Raises:
         ModelError: nothing fits `model`, or the file is damaged.
     """
     if is_ir(model):
         raise ModelError(f"{model} is a finished OpenVINO model without weights to go on from: choose one of {', '.join(SHA256)}")
-    return parse_weights(read_model(model))
+    stored = read_model(model, ("weights",))
+    weights = parse_weights(stored)
+    return replace(weights, about=weights.about | {"origin": stored.origin}) if stored.origin else weights

@@ -31,6 +31,8 @@ class Stored:
     """Its content."""
     binary: bytes = b""
     """Of an IR, the content of the `.bin`."""
+    origin: str = ""
+    """Where it was pulled from, with the commit, if it was."""
 
     @cached_property
     def sha256(self) -> str:
@@ -73,7 +75,7 @@ def _read(paths: list[Path]) -> Iterator[Stored]:
         before = [_stamp(path) for path in paths]
         contents = [path.read_bytes() for path in paths]
         if before == [_stamp(path) for path in paths]:
-            yield Stored(paths[0], *contents)
+            yield Stored(paths[0], contents[0], b"".join(contents[1:]))
 
 
 def _stamp(path: Path) -> tuple[int, ...]:

@@ -71,7 +71,7 @@ class Engine:
         """Load and compile.
 
         Args:
-            model: a published name, a `.safetensors` weight file, or the `.xml` of an OpenVINO IR.
+            model: a published name, a `.safetensors` weight file, the `.xml` of an OpenVINO IR, or `hf://USER/NAME[@REVISION]`.
             options: size, threads, streams, cache.
 
         Raises:
@@ -83,7 +83,7 @@ class Engine:
         size_hw, stored = self.options.size_hw, read_model(str(model))
         self._source = str(model) if stored.path.stem == str(model) else os.path.abspath(stored.path)
         self.sha256 = stored.sha256
-        if is_ir(str(model)):
+        if is_ir(str(stored.path)):
             self.name = stored.path.stem
             network = read_ir(stored)
             self.output, self.size_hw = check_contract(network, stored.path)

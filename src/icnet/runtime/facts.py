@@ -1,7 +1,7 @@
 """The figures of a model, counted from its graph and its file, never from a constant."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import isfinite, prod
 from typing import Any
 
@@ -63,7 +63,7 @@ class Facts:
     sha256: str | None
     """Of the file; of an IR, of the .xml followed by the .bin."""
     about: dict[str, Any]
-    """Accuracy and licence, as far as the file tells them."""
+    """Accuracy and licence, as far as the file tells them, and where it was `pulled` from, with the commit."""
     layers: tuple[LayerFacts, ...]
     """Every convolution of the inference graph, in order."""
 
@@ -77,7 +77,7 @@ def model_facts(model: str) -> Facts:
     """Count a model.
 
     Args:
-        model: a published name (its weights need not be bundled), a `.safetensors` or an `.xml` path.
+        model: a published name (its weights need not be bundled), a `.safetensors` or an `.xml` path, or `hf://USER/NAME[@REVISION]`.
 
     Raises:
         ModelError: there is no such model, its file is damaged, or an IR does not take and give what this project's do.
@@ -86,8 +86,11 @@ def model_facts(model: str) -> Facts:
         spec = PRESETS[model]
         return _facts(model, spec.size_hw, [(conv, None) for conv in convolutions(spec)], None, {})
     stored = read_model(model)
-    if is_ir(model):
-        return _ir_facts(stored)
+    facts = _ir_facts(stored) if is_ir(str(stored.path)) else _weight_facts(stored)
+    return replace(facts, about=facts.about | {"pulled": stored.origin}) if stored.origin else facts
+
+
+def _weight_facts(stored: Stored) -> Facts:
     weights = parse_weights(stored)
     counted = [(conv, _zeros(weights.tensors[f"{conv.name}/kernel"])) for conv in convolutions(weights.spec)]
     return _facts(weights.spec.name, weights.spec.size_hw, counted, stored, weights.about)

@@ -60,7 +60,7 @@ class Segmenter:
         """Load a model.
 
         Args:
-            model: a published name, a `.safetensors` weight file, or the `.xml` of an OpenVINO IR.
+            model: a published name, a `.safetensors` weight file, the `.xml` of an OpenVINO IR, or `hf://USER/NAME[@REVISION]`.
             options: `EngineOptions(cache=True)` if not given, which keeps the compiled model on the disk.
             abstain: pixels of which the network is less sure than this, from 0 to 1, become Unlabeled.
 

@@ -190,7 +190,8 @@ class Trainer:
             self.advance(best_miou=result.miou_strict)
         recipe = self.learner.recipe.to_dict()
         for part, key in ((recipe, "initial"), (recipe["distillation"] or {"teacher": ""}, "teacher")):
-            part[key] = Path(part[key]).name  # where a file lay on this machine is nobody else's business
+            if "://" not in part[key]:
+                part[key] = Path(part[key]).name  # where a file lay on this machine is nobody else's business
         about = {
             "recipe": recipe,
             "history": list(self.progress.history),
@@ -288,7 +289,8 @@ def _history(initial: Weights | None) -> tuple[dict[str, Any], ...]:
     """What made the weights that a run starts from, the first run first."""
     if initial is None:
         return ()
-    last = {key: initial.about[key] for key in ("recipe", "step", "minutes", "miou_strict") if key in initial.about}
+    told = ("recipe", "step", "minutes", "miou_strict", "data", "licence", "origin")
+    last = {key: initial.about[key] for key in told if key in initial.about}
     return (*initial.about.get("history", []), last)
 
 

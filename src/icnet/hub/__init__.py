@@ -1,0 +1,1 @@
+"""Models that are passed on: pulled from a model hub and pushed to it."""
