@@ -3,6 +3,7 @@ import json
 
 import numpy as np
 import openvino as ov
+import openvino.opset13 as ops
 import pytest
 
 from icnet.base.errors import ModelError, UsageError
@@ -92,7 +93,13 @@ def test_pruned_weights_stay_zero(weights, frames, blocks, tmp_path):
     assert ir.kernel_zeros >= kernel_zeros(sparse)
 
 
-def test_the_choice_of_images_follows_the_seed(weights, blocks):
+@pytest.fixture
+def unquantized(monkeypatch) -> None:
+    """What comes before and after NNCF is tested, which takes a second."""
+    monkeypatch.setattr(quantize, "calibrate", lambda model, dataset, images: model)
+
+
+def test_the_choice_of_images_follows_the_seed(weights, blocks, unquantized):
     names = [
         quantize.quantize(weights, blocks(30), blocks(1), options=dataclasses.replace(ANY, images=3, seed=seed)).calibration[
             "names"
@@ -115,14 +122,14 @@ class Guarded:
         return Scores(miou_strict=value, miou_omz=value, iou={}, pixel_accuracy=value, given_up=0, void_found=0)
 
 
-def test_a_model_within_the_guard_is_not_repaired(weights, blocks, monkeypatch):
+def test_a_model_within_the_guard_is_not_repaired(weights, blocks, monkeypatch, unquantized):
     monkeypatch.setattr(quantize, "_score", Guarded(0.68, 0.6751))
     monkeypatch.setattr(quantize, "_repaired", lambda *_: pytest.fail("there is nothing to repair"))
     made = quantize.quantize(weights, blocks(2), blocks(1), options=QuantizeOptions(max_drop=0.5, images=2))
     assert made.drop == pytest.approx(0.49)
 
 
-def test_a_model_that_misses_the_guard_is_repaired(weights, blocks, monkeypatch):
+def test_a_model_that_misses_the_guard_is_repaired(weights, blocks, monkeypatch, unquantized):
     repaired = []
     monkeypatch.setattr(quantize, "_score", Guarded(0.68, 0.6749, 0.679))
     monkeypatch.setattr(quantize, "_repaired", lambda model, *rest: repaired.append(rest[-1]) or model)
@@ -133,7 +140,7 @@ def test_a_model_that_misses_the_guard_is_repaired(weights, blocks, monkeypatch)
 
 
 @pytest.mark.parametrize("after", [0.67, float("nan")])
-def test_a_model_that_cannot_be_repaired_is_refused(weights, blocks, monkeypatch, after):
+def test_a_model_that_cannot_be_repaired_is_refused(weights, blocks, monkeypatch, unquantized, after):
     monkeypatch.setattr(quantize, "_score", Guarded(0.68, after, after))
     monkeypatch.setattr(quantize, "_repaired", lambda model, *_: model)
     with pytest.raises(ModelError, match=r"strict mIoU instead of 68\.00%.*nothing was written") as caught:
@@ -145,48 +152,36 @@ def fake_quantizers(model: ov.Model) -> int:
     return sum(node.get_type_name() == "FakeQuantize" for node in model.get_ops())
 
 
-def test_the_repair_puts_layers_back(weights, blocks):
-    """NNCF's own search, on a network and a measure made so that one layer alone must stay in floating point."""
-    import nncf
+def three_convolutions() -> ov.Model:
+    """NNCF's search takes a step for each layer, so it has few."""
+    generator, data = np.random.default_rng(0), ops.parameter([1, 3, 32, 48], np.float32, name="data")
+    node = ops.multiply(data, np.float32(1 / 255))
+    for layer, (inputs, outputs) in enumerate(((3, 8), (8, 8), (8, 12))):
+        kernel = generator.normal(0, 1 / (9 * inputs) ** 0.5, (outputs, inputs, 3, 3)).astype(np.float32)
+        node = ops.convolution(node, ops.constant(kernel), [1, 1], [1, 1], [1, 1], [1, 1], name=f"conv{layer}")
+        node = ops.relu(node) if layer < 2 else node
+    return ov.Model([ops.result(node)], [data], "three")
 
-    from icnet.network.openvino_model import openvino_model
-    from icnet.runtime.preprocess import resize_frame
 
-    quantize.require_nncf()
-    train = blocks(2)
-    dataset = nncf.Dataset([resize_frame(train[index].image, weights.spec.size_hw).astype(np.float32) for index in range(2)])
-    agreement = Agreement(weights)
-    quantized = quantize.calibrate(openvino_model(weights), dataset, 2)
-    lost = 1 - agreement(quantized)
+def test_the_repair_puts_layers_back():
+    """NNCF's own search; the accuracy is the share of pixels that keep their class."""
+    nncf = quantize.require_nncf()
+    frame = np.random.default_rng(1).integers(0, 256, (1, 3, 32, 48)).astype(np.float32)
+
+    def compiled(model: ov.Model) -> ov.CompiledModel:
+        return ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+
+    def agreement(network: ov.CompiledModel, _: object = None) -> float:
+        return float((network({"data": frame})[0].argmax(axis=1) == expected).mean())
+
+    expected = compiled(three_convolutions())({"data": frame})[0].argmax(axis=1)
+    dataset = nncf.Dataset([frame, frame[..., ::-1].copy()])
+    quantized = quantize.calibrate(three_convolutions(), dataset, 2)
+    lost = 1 - agreement(compiled(quantized))
     assert lost > 0.001, "the test needs a model that loses something"
-    repaired = quantize.repair(openvino_model(weights), dataset, 2, agreement.of, [0], max_drop=lost / 2)
-    assert 1 - agreement(repaired) <= lost / 2
-    assert fake_quantizers(repaired) < fake_quantizers(quantized)
-
-
-def compiled(model: ov.Model) -> ov.CompiledModel:
-    return ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-
-
-class Agreement:
-    """Share of the pixels that keep their class, in place of an accuracy."""
-
-    def __init__(self, weights):
-        from icnet.network.openvino_model import openvino_model
-
-        self.frame = np.random.default_rng(0).integers(0, 256, (1, *weights.spec.size_hw, 3)).astype(np.float32)
-        self.expected = self._classes(
-            ov.Core().compile_model(openvino_model(weights), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-        )
-
-    def _classes(self, network) -> np.ndarray:
-        return network({"data": self.frame})[0].argmax(axis=1)
-
-    def __call__(self, model) -> float:
-        return self.of(compiled(model), [0])
-
-    def of(self, network, _) -> float:
-        return float((self._classes(network) == self.expected).mean())
+    repaired = quantize.repair(three_convolutions(), dataset, 2, agreement, [0], max_drop=lost / 2)
+    assert 1 - agreement(compiled(repaired)) <= lost / 2
+    assert 0 < fake_quantizers(repaired) < fake_quantizers(quantized)
 
 
 @pytest.mark.parametrize(

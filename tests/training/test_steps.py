@@ -120,8 +120,10 @@ print(json.dumps(result))
 
 
 @pytest.fixture(scope="module")
-def result() -> dict:
+def result(tmp_path_factory) -> dict:
     environment = {**os.environ, "KERAS_BACKEND": "jax", "CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
+    cache = str(tmp_path_factory.mktemp("jax"))  # the same step is compiled for several networks
+    environment |= {"JAX_COMPILATION_CACHE_DIR": cache, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
     done = subprocess.run([sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout.splitlines()[-1])
