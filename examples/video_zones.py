@@ -9,11 +9,10 @@ import cv2
 import numpy as np
 
 from icnet import Segmenter, Smoother
-from icnet.base.classes import NAMES
 
 LANE = np.array([(0.25, 1.0), (0.75, 1.0), (0.55, 0.55), (0.45, 0.55)])
 """Corners as fractions of width and height."""
-OBSTACLES = [NAMES.index(name) for name in ("Vehicle", "Pedestrian", "Bike")]
+OBSTACLES = ("Vehicle", "Pedestrian", "Bike")
 
 if len(sys.argv) != 2:
     sys.exit("usage: python examples/video_zones.py VIDEO")
@@ -33,12 +32,13 @@ def read_frames():
         number += 1
 
 
-zone = None
-for (number, frame), result in Segmenter().stream(read_frames(), lambda item: item[1], smoother=Smoother()):
+segmenter, zone = Segmenter(), None
+obstacles = [segmenter.classes.index(name) for name in OBSTACLES]
+for (number, frame), result in segmenter.stream(read_frames(), lambda item: item[1], smoother=Smoother()):
     if zone is None:
         height, width = frame.shape[:2]
         zone = cv2.fillPoly(np.zeros((height, width), np.uint8), [np.int32(LANE * (width, height))], 1) > 0
-    share = np.isin(result.classes[zone], OBSTACLES).mean()
+    share = np.isin(result.classes[zone], obstacles).mean()
     if share > 0.1:
         print(f"frame {number}: {share:.0%} of the lane is taken")
 print(f"{number + 1} frames")

@@ -9,8 +9,8 @@ import torture
 from icnet.network.registry import FOLDER, IR_SHA256, SHA256, read_model
 from icnet.network.spec import PRESETS
 from icnet.network.weights import load_weights
-from icnet.runtime.engine import read_about, read_ir
 from icnet.runtime.facts import model_facts
+from icnet.runtime.ir import read_about, read_ir
 
 ROOT = Path(__file__).resolve().parents[1]
 

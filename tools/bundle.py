@@ -91,7 +91,7 @@ def bundle_int8(source: Path, root: Path, *, max_drop: float) -> tuple[Path, Qua
     options = QuantizeOptions(max_drop=max_drop)
     quantized = quantize(weights, CamVid(root, "train"), CamVid(root, "val"), options=options, report=print)
     with replacing(target) as xml, replacing(target.with_suffix(".bin")) as binary:
-        save_ir(quantized.model, xml, described(weights, quantized))
+        save_ir(quantized.model, xml, described(weights, quantized), weights.spec.classes)
         xml.with_suffix(".bin").replace(binary)
     return target, quantized
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from icnet.base.classes import NAMES, SCORED, VOID
+from icnet.base.classes import CAMVID
 from icnet.base.errors import DataError
 from icnet.data.camvid import CamVid
 from icnet.evaluation.accuracy import PROTOCOL_HW
@@ -53,7 +53,7 @@ class Flicker:
 
     def shares(self) -> dict[str, float]:
         """Class name to the fraction of its pixels that changed; without the classes that have none."""
-        counts = zip(NAMES, self.changed, self.pixels, strict=False)
+        counts = zip(CAMVID.names, self.changed, self.pixels, strict=False)
         return {name: int(changed) / int(pixels) for name, changed, pixels in counts if pixels}
 
 
@@ -69,15 +69,15 @@ def flicker(frames: Iterable[tuple[np.ndarray, np.ndarray]]) -> Flicker:
     Raises:
         DataError: there are fewer than two frames, or one has another size.
     """
-    pixels, changed = np.zeros(SCORED, np.int64), np.zeros(SCORED, np.int64)
+    pixels, changed = np.zeros(len(CAMVID.scored), np.int64), np.zeros(len(CAMVID.scored), np.int64)
     pairs = 0
     for (truth_before, before), (truth, after) in pairwise(frames):
         if not truth_before.shape == before.shape == truth.shape == after.shape:
             raise DataError(f"a frame is {after.shape}, the one before {before.shape}: a film has frames of one size")
-        same = truth[(truth == truth_before) & (truth != VOID)]
-        other = truth[(truth == truth_before) & (truth != VOID) & (after != before)]
-        pixels += np.bincount(same, minlength=SCORED)
-        changed += np.bincount(other, minlength=SCORED)
+        same = truth[(truth == truth_before) & (truth != CAMVID.void)]
+        other = truth[(truth == truth_before) & (truth != CAMVID.void) & (after != before)]
+        pixels += np.bincount(same, minlength=len(CAMVID.scored))
+        changed += np.bincount(other, minlength=len(CAMVID.scored))
         pairs += 1
     if not pairs:
         raise DataError("flicker is a change between two frames: give a film of at least two")
@@ -118,8 +118,8 @@ def measure(frames: list[Frame], engine: Engine, smoother: Smoother | None) -> t
         raw = frame.raw if smoother is None else smoother(frame.data, frame.raw)
         seconds.append(time.perf_counter() - start)
         maps.append((frame.truth, decode(raw, engine.output, PROTOCOL_HW)))
-    total = sum(confusion_matrix(truth, classes) for truth, classes in maps)
-    return flicker(maps), scores(np.asarray(total)), 1000 * statistics.median(seconds)
+    total = sum(confusion_matrix(truth, classes, len(CAMVID)) for truth, classes in maps)
+    return flicker(maps), scores(np.asarray(total), CAMVID), 1000 * statistics.median(seconds)
 
 
 def main() -> None:

@@ -32,7 +32,7 @@ step = optimizer_step(made, WeightAverage(made.models[0].trainable_variables, 0.
 generator, times, losses = np.random.default_rng(0), [], []
 for number in range(1, 17):
     images = generator.integers(0, 256, (size, height, width, 3)).astype(np.uint8)
-    counts = class_counts(generator.integers(0, 12, (size, height, width)).astype(np.uint8))
+    counts = class_counts(generator.integers(0, 12, (size, height, width)).astype(np.uint8), 12)
     start = time.perf_counter()
     losses += step.run(number, images, counts, 1e-4)
     times.append(time.perf_counter() - start)

@@ -3,7 +3,7 @@ import cv2
 import pytest
 
 from icnet import cli
-from icnet.base.classes import NAMES
+from icnet.base.classes import CAMVID
 from icnet.network.weights import random_weights, save_weights
 
 
@@ -22,7 +22,7 @@ def test_demo_writes_video_and_still_and_says_so(tiny, tmp_path, capsys):
     assert "3 frames of a synthetic street, segmented with tiny" in printed
     assert "frames per second" in printed
     assert str(out / "demo.mp4") in printed
-    shares = [float(line.split()[1].rstrip("%")) for line in printed.splitlines() if line.strip().startswith(NAMES)]
+    shares = [float(line.split()[1].rstrip("%")) for line in printed.splitlines() if line.strip().startswith(CAMVID.names)]
     assert len(shares) == 12
     assert sum(shares) == pytest.approx(100, abs=0.6)
 

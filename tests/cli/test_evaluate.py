@@ -9,7 +9,7 @@ import typer
 from tiny_network import SMALL
 from typer.testing import CliRunner
 
-from icnet.base.classes import NAMES
+from icnet.base.classes import CAMVID
 from icnet.base.errors import DataError, OutputError, UsageError
 from icnet.cli.evaluate import evaluate
 from icnet.data import splits
@@ -32,7 +32,7 @@ def folder(tmp_path_factory) -> Path:
     weights = random_weights(SMALL, seed=4)
     save_weights(root / "tiny.safetensors", weights)
     for output in ("index", "soft"):
-        save_ir(openvino_model(weights, output=output), root / f"{output}.xml", {})
+        save_ir(openvino_model(weights, output=output), root / f"{output}.xml", {}, CAMVID)
     generator = np.random.default_rng(0)
     lines = []
     for kind in ("val", "valannot"):
@@ -76,7 +76,7 @@ def test_json_holds_the_figures_of_the_library(folder):
     assert found["miou_strict"] == expected.miou_strict > 0
     assert found["miou_omz"] == expected.miou_omz >= found["miou_strict"]
     assert found["pixel_accuracy"] == expected.pixel_accuracy
-    assert list(found["iou"]) == list(NAMES[:11])
+    assert list(found["iou"]) == list(CAMVID.names[:11])
     assert found["iou"] == expected.iou
 
 
@@ -119,7 +119,7 @@ def test_table_and_picture(folder, tmp_path):
     lines = result.stdout.splitlines()
     strict, omz = (next(i for i, line in enumerate(lines) if rule in line) for rule in ("strict rule", "Open Model Zoo rule"))
     assert strict < omz
-    assert all(name in result.stdout for name in NAMES[:11])
+    assert all(name in result.stdout for name in CAMVID.names[:11])
     assert cv2.imread(str(tmp_path / "matrix.png")) is not None
 
 

@@ -17,7 +17,7 @@ from icnet.evaluation import reference
 from icnet.network.spec import DEFAULT_MODEL
 from icnet.network.stored import read_stored
 from icnet.network.weights import kernel_zeros, load_weights, random_weights, save_weights
-from icnet.runtime.engine import read_about, read_ir
+from icnet.runtime.ir import read_about, read_ir
 
 app = typer.Typer()
 app.command()(export)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from icnet import cli
+from icnet.base.classes import CAMVID
 from icnet.deploy.openvino import save_ir
 from icnet.network.graph import convolutions
 from icnet.network.openvino_model import openvino_model
@@ -32,6 +33,8 @@ def test_document_of_a_model_without_weights(none_bundled, capsys):
         "gflops": 0,
         "bytes": None,
         "sha256": None,
+        "size": {"height": 720, "width": 960},
+        "classes": CAMVID.to_dict(),
     }
 
 
@@ -41,6 +44,8 @@ def test_default_model_and_plain_text(capsys):
     assert "kernel_weights    4,570,848\n" in out
     assert "removed           82.9% of the kernel weights of icnet-camvid-ava-0001, 26,675,584\n" in out
     assert "answers_unlabeled yes\n" in out
+    assert "size              720x960\n" in out
+    assert "Vehicle, Pedestrian, Bike, Unlabeled (no label)\n" in out
     assert "stem " not in out
 
 
@@ -82,7 +87,7 @@ def test_what_files_tell_does_not_steer_the_terminal(tiny, tmp_path, capsys, mon
     for node in network.get_ordered_ops():
         if node.get_friendly_name() == "stem1":
             node.set_friendly_name("\x1b[2Jstem1")
-    save_ir(network, Path("foreign.xml"), told)
+    save_ir(network, Path("foreign.xml"), told, CAMVID)
     for suffix in (".xml", ".bin"):
         os.rename(f"foreign{suffix}", f"\x1b[31m{suffix}")
     assert cli.run(["info", "\x1b[31m.xml", "--layers"]) == 0

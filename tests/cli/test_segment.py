@@ -10,7 +10,7 @@ import pytest
 from clip_files import write_clip
 
 from icnet import Segmenter, cli
-from icnet.base.classes import NAMES
+from icnet.base.classes import CAMVID
 from icnet.base.errors import OutputError
 from icnet.media import connections
 from icnet.media.sinks import video_sink
@@ -85,7 +85,7 @@ def test_classes_only(folder, model):
     assert cli.run(["segment", "in", "-o", "out", "--model", model, "--classes-only"]) == 0
     assert files("out") == ["a.png", "deep/ü.png", "v/000000.png", "v/000001.png", "v/000002.png", "v/000003.png"]
     assert read("out/v/000003.png").shape == (46, 62)  # the video's own size, which is even
-    assert read("out/v/000003.png").max() < len(NAMES)
+    assert read("out/v/000003.png").max() < len(CAMVID.names)
 
 
 def test_video_becomes_an_overlay_video(folder, model, capsys):

@@ -17,7 +17,7 @@ from PIL import Image
 from segment_runs import picture, tiny_model
 
 from icnet import Segmenter, cli
-from icnet.base.classes import NAMES, PALETTE_RGB, VOID
+from icnet.base.classes import CAMVID
 from icnet.media import sources
 from icnet.media.sinks import video_sink
 from icnet.media.video import Video
@@ -64,13 +64,13 @@ def test_every_form_of_a_picture():
     run("a.png", "--write", ALL)
     expected = Segmenter(MODEL)(picture(0), confidence=True)
     assert np.array_equal(read("out/a.png"), expected.classes)
-    assert np.array_equal(read("out/a_colour.png"), PALETTE_RGB[expected.classes][:, :, ::-1])
+    assert np.array_equal(read("out/a_colour.png"), CAMVID.palette_rgb[expected.classes][:, :, ::-1])
     assert np.array_equal(read("out/a_overlay.png"), expected.overlay())
     assert np.array_equal(read("out/a_confidence.png"), expected.confidence)
     with Image.open("out/a_palette.png") as shown:
         assert np.array_equal(np.asarray(shown), expected.classes)
-        assert np.array_equal(np.asarray(shown.convert("RGB")), PALETTE_RGB[expected.classes])
-    rebuilt = np.full_like(expected.classes, VOID)
+        assert np.array_equal(np.asarray(shown.convert("RGB")), CAMVID.palette_rgb[expected.classes])
+    rebuilt = np.full_like(expected.classes, CAMVID.void)
     for feature in json.loads(Path("out/a.geojson").read_text())["features"]:
         rings = [np.array(ring) for ring in feature["geometry"]["coordinates"]]
         rebuilt[fill(rings, rebuilt.shape)] = feature["properties"]["class_index"]
@@ -80,7 +80,9 @@ def test_every_form_of_a_picture():
         annotation["category_id"] - 1: annotation["area"]
         for annotation in json.loads(Path("out/a.rle.json").read_text())["annotations"]
     }
-    assert areas == {index: int((expected.classes == index).sum()) for index in np.unique(expected.classes) if index != VOID}
+    assert areas == {
+        index: int((expected.classes == index).sum()) for index in np.unique(expected.classes) if index != CAMVID.void
+    }
 
 
 def test_every_form_of_a_video():
@@ -112,21 +114,21 @@ def test_the_sound_goes_into_the_overlay():
 
 def test_only_some_classes_in_all_results():
     present = np.unique(Segmenter(MODEL)(picture(0)).classes).tolist()
-    wanted = [index for index in present if index != VOID][:2]
-    run("a.png", "--write", "classes,geojson", "--only", ",".join(NAMES[index] for index in wanted), "--stats", "t.csv")
+    wanted = [index for index in present if index != CAMVID.void][:2]
+    run("a.png", "--write", "classes,geojson", "--only", ",".join(CAMVID.names[index] for index in wanted), "--stats", "t.csv")
     classes = Segmenter(MODEL)(picture(0)).classes
-    assert np.array_equal(read("out/a.png"), np.where(np.isin(classes, wanted), classes, VOID))
+    assert np.array_equal(read("out/a.png"), np.where(np.isin(classes, wanted), classes, CAMVID.void))
     shown = {feature["properties"]["class_index"] for feature in json.loads(Path("out/a.geojson").read_text())["features"]}
     assert shown == set(wanted)
     with open("t.csv", newline="") as file:
         (row,) = csv.DictReader(file)
-    assert [name for name in row if name in NAMES] == [NAMES[index] for index in wanted]
-    assert float(row[NAMES[wanted[0]]]) == pytest.approx((classes == wanted[0]).mean(), abs=1e-6)
+    assert [name for name in row if name in CAMVID.names] == [CAMVID.names[index] for index in wanted]
+    assert float(row[CAMVID.names[wanted[0]]]) == pytest.approx((classes == wanted[0]).mean(), abs=1e-6)
 
 
 def test_a_palette_of_ones_own():
     index = int(np.unique(Segmenter(MODEL)(picture(0)).classes)[0])
-    Path("p.json").write_text(json.dumps({NAMES[index]: "#010203"}))
+    Path("p.json").write_text(json.dumps({CAMVID.names[index]: "#010203"}))
     run("a.png", "--write", "classes,colour", "--palette", "p.json")
     assert read("out/a_colour.png")[read("out/a.png") == index].tolist()[0] == [3, 2, 1]
 
@@ -152,7 +154,7 @@ def test_numbers_of_a_video_and_its_zones():
     ]
     assert [row["time_s"] for row in rows[::3]] == ["0.0", "0.1", "0.2", "0.3", ""]
     for number in range(4):
-        whole, left, every = (np.array([float(row[name]) for name in NAMES]) for row in rows[3 * number : 3 * number + 3])
+        whole, left, every = (np.array([float(row[name]) for name in CAMVID.names]) for row in rows[3 * number : 3 * number + 3])
         classes = read(f"out/v/{number:06}.png")
         assert whole == pytest.approx(np.bincount(classes.ravel(), minlength=12) / classes.size, abs=1e-6)
         assert every == pytest.approx(whole, abs=1e-6)

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from icnet.base.classes import NAMES, OUTSIDE
+from icnet.base.classes import CAMVID, OUTSIDE
 from icnet.base.sample import Sample
 from icnet.data.augment import Augmentation, random_crop
 from icnet.data.batches import Batches, BatchOptions, CropStage
@@ -22,17 +22,23 @@ def _sample() -> Sample:
     return Sample("picture", np.repeat(labels[..., None] * 20, 3, axis=2), labels)
 
 
+class _One(list[Sample]):
+    """A dataset."""
+
+    classes = CAMVID
+
+
 def _all_knowing(image: np.ndarray) -> np.ndarray:
     """The truth at half the size, as probabilities: the class of a pixel is written in its colour."""
     small = cv2.resize(image[..., 0] // 20, (SIZE_HW[1] // 2, SIZE_HW[0] // 2), interpolation=cv2.INTER_NEAREST)
-    return np.eye(len(NAMES), dtype=np.float32)[small]
+    return np.eye(len(CAMVID.names), dtype=np.float32)[small]
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_answers_move_with_the_labels(seed):
-    taught = Taught([_sample()], _all_knowing)
+    taught = Taught(_One([_sample()]), _all_knowing)
     _, labels, answers = random_crop(taught[0], (64, 96), SIZE_HW, PLAIN, np.random.default_rng(seed))
-    counts = class_counts(labels[None])[0]
+    counts = class_counts(labels[None], 12)[0]
     assert answers is not None
     whole = counts.max(axis=-1) == 16  # cells of one class
     assert whole.sum() > 20
@@ -43,10 +49,10 @@ def test_answers_move_with_the_labels(seed):
 
 
 def test_targets_are_labels_and_answers_in_their_shares():
-    half_sure = np.full((24, 32, len(NAMES)), 1 / 12, np.float32)
-    dataset = Taught([_sample()], lambda image: half_sure)
+    half_sure = np.full((24, 32, len(CAMVID.names)), 1 / 12, np.float32)
+    dataset = Taught(_One([_sample()]), lambda image: half_sure)
     still = dataclasses.replace(PLAIN, scale=(1, 1), aspect=1, flip=False)
     options = BatchOptions((CropStage(1, 1, SIZE_HW),), SIZE_HW, still, seed=0, answers_share=0.25)
     _, targets = Batches(dataset, options).batch(0)
-    counts = class_counts(_sample().labels[None])
+    counts = class_counts(_sample().labels[None], 12)
     np.testing.assert_allclose(targets, 0.75 * counts + 0.25 * 16 / 12, atol=0.02)

@@ -8,7 +8,7 @@ import numpy as np
 import openvino as ov
 import pytest
 
-from icnet.base.classes import NAMES
+from icnet.base.classes import CAMVID
 from icnet.base.errors import ModelError, OutputError, UsageError
 from icnet.deploy import openvino as exporter
 from icnet.deploy.openvino import ExportOptions, export
@@ -64,9 +64,9 @@ def test_contract_of_the_files(exported):
         assert source.node.layout == ov.Layout("NHWC")
         assert result.names == {ir.output}
         assert list(result.shape) == ([1, 80, 112] if ir.output == "index" else [1, 12, 80, 112])
-        info = {key: model.get_rt_info(["model_info", key]).astype(str) for key in exporter.MODEL_INFO}
+        info = {key: model.get_rt_info(["model_info", key]).astype(str) for key in exporter.model_info(CAMVID)}
         assert info["model_type"] == "Segmentation"
-        assert info["labels"].split() == list(NAMES)
+        assert info["labels"].split() == list(CAMVID.names)
         assert info["reverse_input_channels"] == "False"
         assert info["resize_type"] == "standard"
 
@@ -110,7 +110,7 @@ def test_model_api_reads_the_soft_ir_without_configuration(exported, frames):
     paths = {ir.output: ir.path for ir in exported[1] if ir.precision == "fp32"}
     segmenter = models.Model.create_model(str(paths["soft"]))
     assert isinstance(segmenter, models.SegmentationModel)
-    assert list(segmenter.params.labels) == list(NAMES)
+    assert list(segmenter.params.labels) == list(CAMVID.names)
     # The same again in float32: left alone, a CPU with bfloat16 rounds differently from the engine.
     adapter = pytest.importorskip("model_api.adapters").OpenvinoAdapter(
         ov.Core(), str(paths["soft"]), device="CPU", plugin_config={"INFERENCE_PRECISION_HINT": "f32"}

@@ -14,8 +14,9 @@ from icnet.evaluation.accuracy import predict
 from icnet.network.openvino_model import kernel_constant
 from icnet.network.stored import read_stored
 from icnet.network.weights import kernel_zeros
-from icnet.runtime.engine import Engine, read_about, read_ir
+from icnet.runtime.engine import Engine
 from icnet.runtime.facts import model_facts
+from icnet.runtime.ir import read_about, read_ir
 
 pytest.importorskip("nncf", reason="quantizing needs NNCF")
 yaml = pytest.importorskip("yaml")

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from icnet.base.classes import CAMVID
 from icnet.base.errors import DataError
 from icnet.base.sample import Sample
 from icnet.evaluation.accuracy import evaluate
@@ -11,6 +12,7 @@ class Fixed:
 
     output = "index"
     size_hw = (720, 960)
+    classes = CAMVID
 
     def __init__(self, quarters: list[list[int]]):
         self._map = np.kron(np.array(quarters), np.ones((360, 480), np.int32))[np.newaxis].astype(np.int32)

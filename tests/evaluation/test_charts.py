@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from icnet.base.classes import CAMVID
 from icnet.base.errors import OutputError, UsageError
 from icnet.evaluation.charts import _BAR, _RIGHT, draw_confusion, draw_times, drawable, save
 
@@ -17,7 +18,7 @@ def test_confusion_shows_shares_of_the_truth():
     matrix = np.zeros((12, 12), np.int64)
     matrix[0, 0] = 7
     matrix[3, 4], matrix[3, 3] = 750_000, 250_000
-    chart = draw_confusion(matrix)
+    chart = draw_confusion(matrix, CAMVID)
     shown = figures(chart)
     assert (shown[0, 0], shown[3, 4], shown[3, 3], shown[3, 0]) == ("100.0", "75.0", "25.0", "0.0")
     assert {row for row, _ in shown} == {0, 3}, "rows without pixels show no figures"
@@ -42,7 +43,7 @@ def test_bars_are_as_long_as_their_values():
 def test_saved_in_the_format_of_the_suffix(tmp_path, suffix):
     path = tmp_path / "new" / f"confusion{suffix}"
     assert drawable(path, pytest.fail)
-    save(draw_confusion(np.eye(12, dtype=np.int64)), path)
+    save(draw_confusion(np.eye(12, dtype=np.int64), CAMVID), path)
     assert cv2.imread(str(path)).shape == (900, 900, 3)
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
@@ -50,7 +51,7 @@ def test_saved_in_the_format_of_the_suffix(tmp_path, suffix):
 def test_a_folder_that_is_a_file(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(OutputError, match="cannot write"):
-        save(draw_confusion(np.eye(12, dtype=np.int64)), tmp_path / "file" / "confusion.png")
+        save(draw_confusion(np.eye(12, dtype=np.int64), CAMVID), tmp_path / "file" / "confusion.png")
 
 
 def test_refuses_an_unknown_format():

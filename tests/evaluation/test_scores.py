@@ -1,12 +1,14 @@
 import numpy as np
 import pytest
 
-from icnet.base.classes import NAMES, VOID
+from icnet.base.classes import CAMVID
 from icnet.evaluation.scores import confusion_matrix, scores
+
+VOID = 11
 
 
 def matrix(cells: dict[tuple[int, int], int]) -> np.ndarray:
-    counts = np.zeros((len(NAMES), len(NAMES)), np.int64)
+    counts = np.zeros((len(CAMVID.names), len(CAMVID.names)), np.int64)
     for cell, pixels in cells.items():
         counts[cell] = pixels
     return counts
@@ -23,7 +25,7 @@ def test_confusion_equals_scikit_learn():
     metrics = pytest.importorskip("sklearn.metrics")
     generator = np.random.default_rng(0)
     truth, predicted = generator.integers(0, 12, (2, 90, 120)).astype(np.uint8)
-    found = confusion_matrix(truth, predicted)
+    found = confusion_matrix(truth, predicted, 12)
     np.testing.assert_array_equal(found, metrics.confusion_matrix(truth.ravel(), predicted.ravel(), labels=range(12)))
     assert found.dtype == np.int64
 
@@ -39,12 +41,12 @@ def test_uint8_indices_do_not_overflow():
 )
 def test_confusion_refuses_what_it_cannot_count(truth, predicted, text):
     with pytest.raises(ValueError, match=text):
-        confusion_matrix(np.array(truth), np.array(predicted))
+        confusion_matrix(np.array(truth), np.array(predicted), 12)
 
 
 def test_hand_computed_case_by_both_rules():
     # Sky:  6 right, 2 called road, 2 called void.   Road: 3 right, 1 called sky.   Void pixels: 5, called sky.
-    found = scores(matrix({(0, 0): 6, (0, 3): 2, (0, VOID): 2, (3, 3): 3, (3, 0): 1, (VOID, 0): 5}))
+    found = scores(matrix({(0, 0): 6, (0, 3): 2, (0, VOID): 2, (3, 3): 3, (3, 0): 1, (VOID, 0): 5}), CAMVID)
     assert found.iou["Sky"] == pytest.approx(6 / 11)  # 6 + (2 + 2) missed + 1 false; the 5 void pixels count nowhere
     assert found.iou["Road"] == pytest.approx(3 / 6)
     assert found.miou_strict == pytest.approx((6 / 11 + 3 / 6) / 2)
@@ -52,25 +54,25 @@ def test_hand_computed_case_by_both_rules():
     assert found.pixel_accuracy == pytest.approx(9 / 14)
     assert found.given_up == pytest.approx(2 / 14)
     assert found.void_found == 0
-    assert scores(matrix({(0, 0): 1, (VOID, 0): 5, (VOID, VOID): 3})).void_found == pytest.approx(3 / 8)
+    assert scores(matrix({(0, 0): 1, (VOID, 0): 5, (VOID, VOID): 3}), CAMVID).void_found == pytest.approx(3 / 8)
 
 
 def test_absent_classes_leave_the_mean_alone():
-    found = scores(matrix({(0, 0): 4, (3, 3): 1}))
+    found = scores(matrix({(0, 0): 4, (3, 3): 1}), CAMVID)
     assert found.miou_strict == found.miou_omz == 1
     assert np.isnan(found.iou["Bike"])
     assert "Unlabeled" not in found.iou
-    assert list(found.iou) == list(NAMES[:11])
+    assert list(found.iou) == list(CAMVID.names[:11])
 
 
 def test_a_class_that_is_only_predicted_counts_as_wrong():
-    found = scores(matrix({(0, 0): 4, (0, 5): 4}))
+    found = scores(matrix({(0, 0): 4, (0, 5): 4}), CAMVID)
     assert found.iou["Tree"] == 0
     assert found.miou_strict == pytest.approx((0.5 + 0) / 2)
 
 
 def test_nothing_labelled():
-    found = scores(matrix({(VOID, 0): 9}))
+    found = scores(matrix({(VOID, 0): 9}), CAMVID)
     assert np.isnan([found.miou_strict, found.miou_omz, found.pixel_accuracy, found.given_up]).all()
 
 
@@ -79,7 +81,7 @@ def test_iou_equals_scikit_learn():
     generator = np.random.default_rng(1)
     truth = generator.integers(0, 12, 20_000)
     predicted = np.where(generator.random(20_000) < 0.6, truth, generator.integers(0, 12, 20_000))
-    found = scores(confusion_matrix(truth, predicted))
+    found = scores(confusion_matrix(truth, predicted, 12), CAMVID)
     labelled = truth != VOID
     strict = metrics.jaccard_score(truth[labelled], predicted[labelled], labels=range(11), average=None)
     np.testing.assert_allclose(list(found.iou.values()), strict)

@@ -12,6 +12,7 @@ from tiny_network import SMALL
 pytest.importorskip("huggingface_hub")
 
 from icnet import Segmenter, cli
+from icnet.base.classes import CAMVID
 from icnet.base.errors import ModelError
 from icnet.deploy.openvino import save_ir
 from icnet.hub.pull import pull, pulled_models
@@ -29,7 +30,7 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     weights = Weights(SMALL, random_weights(SMALL).tensors, ABOUT)
     save_weights(folder / "best.safetensors", weights)
-    save_ir(openvino_model(weights), folder / "best-int8.xml", {})
+    save_ir(openvino_model(weights), folder / "best-int8.xml", {}, CAMVID)
     return folder
 
 
@@ -200,7 +201,7 @@ def test_pushing_is_refused_where_it_would_do_harm(hub, run, tmp_path, tiny, cap
     save_weights(tmp_path / "untrained.safetensors", random_weights(SMALL))
     other = tmp_path / "other"
     shutil.copytree(run, other)
-    save_ir(openvino_model(random_weights(SMALL, seed=5)), other / "best-int8.xml", {})
+    save_ir(openvino_model(random_weights(SMALL, seed=5)), other / "best-int8.xml", {}, CAMVID)
     for arguments, line in (
         ([str(run), "hf://me/else"], "holds something else than a model of icnet"),
         ([str(run), f"{ADDRESS}@v1"], "says more than where to push to"),

@@ -16,12 +16,14 @@ import pytest
 from camera_server import RATE, SIZE_HW, CameraServer, HttpCamera, RtspCamera, draw, number_of
 from rtmp_server import rtmp_camera
 
+from icnet.base.classes import CAMVID
 from icnet.base.errors import InputError
 from icnet.media import connections
 from icnet.media.connections import Connection, camera, open_stream, stream
 from icnet.media.jobs import plan
 from icnet.media.process import ProcessOptions, process_clip
 from icnet.media.sources import expand
+from icnet.results.style import Style
 
 PIXELS = SIZE_HW[0] * SIZE_HW[1]
 
@@ -346,5 +348,5 @@ def test_a_camera_by_the_path_of_its_device(tmp_path, monkeypatch):
     (job,) = plan([source], tmp_path / "out")
     assert job.outputs == [tmp_path / "out" / "camera-by-id-of-my-camera.mp4"]
     with pytest.raises(InputError, match=r"^cannot open camera .*by-id-of-my-camera: none is connected under this name"):
-        process_clip(None, job, ProcessOptions(), advance=lambda *_: None, stop=threading.Event())  # type: ignore[arg-type]
+        process_clip(None, job, ProcessOptions(Style(CAMVID)), advance=lambda *_: None, stop=threading.Event())  # type: ignore[arg-type]
     assert opened == [("/dev/null", cv2.CAP_V4L2)]

@@ -12,6 +12,7 @@ from clip_files import turn, write_clip
 from PIL import Image
 
 from icnet import Segmenter
+from icnet.base.classes import CAMVID
 from icnet.base.errors import InputError, OutputError
 from icnet.media import connections, remote
 from icnet.media.jobs import Job, plan
@@ -23,6 +24,7 @@ from icnet.media.video import Video
 from icnet.network.weights import random_weights, save_weights
 from icnet.pictures.reading import read_image
 from icnet.results.png import write_png
+from icnet.results.style import Style
 from icnet.runtime.engine import EngineOptions
 
 
@@ -47,7 +49,9 @@ def video(path: Path, frames: int) -> Job:
 
 def clip(segmenter, job: Job, advance=lambda tally, length: None, *, stop: threading.Event | None = None, **options) -> Tally:
     told = options.pop("notify", lambda line: None)
-    return process_clip(segmenter, job, ProcessOptions(notify=told, **options), advance=advance, stop=stop or threading.Event())
+    return process_clip(
+        segmenter, job, ProcessOptions(Style(CAMVID), notify=told, **options), advance=advance, stop=stop or threading.Event()
+    )
 
 
 def test_progress_of_a_video(segmenter, tmp_path):
@@ -128,7 +132,7 @@ def test_pictures_in_their_order_with_the_bad_ones_told(segmenter, tmp_path):
     for number in (0, 4, 5, 8):
         (tmp_path / "in" / f"{number:02}.png").write_bytes(b"broken")
     jobs = plan(expand([str(tmp_path / "in")]), tmp_path / "out", forms=("classes",))
-    results = list(process_images(segmenter, jobs, ProcessOptions()))
+    results = list(process_images(segmenter, jobs, ProcessOptions(Style(CAMVID))))
     assert [job for job, _ in results] == jobs
     assert [index for index, (_, result) in enumerate(results) if isinstance(result, InputError)] == [0, 4, 5, 8]
     for number in (1, 2, 3, 6, 7):
@@ -140,7 +144,7 @@ def test_pictures_in_their_order_with_the_bad_ones_told(segmenter, tmp_path):
 def test_pictures_are_not_read_far_ahead(segmenter, tmp_path, monkeypatch):
     jobs, read = image_jobs(tmp_path, 20), []
     monkeypatch.setattr(remote, "read_image", lambda path, **limit: read.append(path) or read_image(path, **limit))
-    with closing(process_images(segmenter, jobs, ProcessOptions())) as results:
+    with closing(process_images(segmenter, jobs, ProcessOptions(Style(CAMVID)))) as results:
         next(results)
         time.sleep(0.2)
         assert len(read) < 10

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from icnet.base.classes import PALETTE_RGB
+from icnet.base.classes import CAMVID
 from icnet.base.errors import OutputError
 from icnet.media import sinks
 from icnet.media.sinks import partial_name, video_sink
@@ -167,11 +167,11 @@ def test_a_broken_video_keeps_its_beginning_under_another_name_and_the_old_one(t
 
 def test_a_palette_png_holds_indices_and_shows_colours(tmp_path):
     classes = np.random.default_rng(0).integers(0, 12, (9, 7), dtype=np.uint8)
-    write_png(tmp_path / "x.png", classes, palette_rgb=PALETTE_RGB)
+    write_png(tmp_path / "x.png", classes, palette_rgb=CAMVID.palette_rgb)
     with Image.open(tmp_path / "x.png") as picture:
         assert picture.mode == "P"
         assert np.array_equal(np.asarray(picture), classes)
-        assert np.array_equal(np.asarray(picture.convert("RGB")), PALETTE_RGB[classes])
+        assert np.array_equal(np.asarray(picture.convert("RGB")), CAMVID.palette_rgb[classes])
 
 
 def test_class_maps_become_small_pngs():

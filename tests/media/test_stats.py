@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
 
+from icnet.base.classes import CAMVID
 from icnet.media.stats import Tally
 from icnet.runtime.segmenter import Segmentation
 
 
 def segmentation(*classes: int) -> Segmentation:
-    return Segmentation(np.zeros((1, len(classes), 3), np.uint8), np.array([classes], np.uint8))
+    return Segmentation(np.zeros((1, len(classes), 3), np.uint8), np.array([classes], np.uint8), CAMVID)
 
 
 def test_means_over_the_frames():

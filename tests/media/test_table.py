@@ -4,6 +4,7 @@ import json
 import numpy as np
 import pytest
 
+from icnet.base.classes import CAMVID
 from icnet.base.errors import OutputError, UsageError
 from icnet.media import table as module
 from icnet.media.table import Table
@@ -12,7 +13,7 @@ from icnet.runtime.segmenter import Segmentation
 
 CLASSES = np.zeros((10, 20), np.uint8)
 CLASSES[:, 10:] = 3
-HALVES = Segmentation(np.zeros((10, 20, 3), np.uint8), CLASSES)
+HALVES = Segmentation(np.zeros((10, 20, 3), np.uint8), CLASSES, CAMVID)
 ALL = range(12)
 
 
@@ -29,7 +30,7 @@ def zones(tmp_path):
 
 
 def test_rows_of_image_and_zones(tmp_path, zones):
-    with Table(tmp_path / "new" / "t.csv", ALL, zones) as table:
+    with Table(tmp_path / "new" / "t.csv", CAMVID, ALL, zones) as table:
         table.add("ü,x.mp4", 0, 0.0, HALVES)
         table.add("ü,x.mp4", 1, 1 / 30, HALVES)
         table.add("a.png", 0, None, HALVES)
@@ -42,13 +43,13 @@ def test_rows_of_image_and_zones(tmp_path, zones):
     ]
     assert read[6]["time_s"] == ""
     assert [(row["Sky"], row["Road"]) for row in read[:3]] == [("0.5", "0.5"), ("1.0", "0.0"), ("", "")]
-    assert list(read[0])[4:] == list(module.NAMES)
+    assert list(read[0])[4:] == list(CAMVID.names)
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["t.csv"]
 
 
 @pytest.mark.parametrize("name", ["=1+1", "+x", "-x", "@x"])
 def test_no_name_is_a_formula(tmp_path, name):
-    with Table(tmp_path / "t.csv", ALL, Zones({name: np.array([[0, 0], [10, 0], [10, 10]])})) as table:
+    with Table(tmp_path / "t.csv", CAMVID, ALL, Zones({name: np.array([[0, 0], [10, 0], [10, 10]])})) as table:
         table.add(name, 0, None, HALVES)
     assert [(row["input"], row["zone"]) for row in rows(tmp_path / "t.csv")] == [(f"./{name}", ""), (f"./{name}", f"'{name}")]
     assert module.has_rows(module.count_rows(tmp_path / "t.csv"), name, 2)
@@ -56,7 +57,7 @@ def test_no_name_is_a_formula(tmp_path, name):
 
 def test_parquet_has_types(tmp_path, zones):
     parquet = pytest.importorskip("pyarrow.parquet")
-    with Table(tmp_path / "t.parquet", (3, 4), zones) as table:
+    with Table(tmp_path / "t.parquet", CAMVID, (3, 4), zones) as table:
         for frame in range(50):
             table.add("v.mp4", frame, frame / 30, HALVES)
         table.add("a.png", 0, None, HALVES)
@@ -77,7 +78,7 @@ def test_a_resumed_table_keeps_the_rows_of_what_is_done(tmp_path, suffix, killed
     if suffix == "parquet":
         pytest.importorskip("pyarrow")
     path = tmp_path / f"t.{suffix}"
-    table = Table(path, ALL, None)
+    table = Table(path, CAMVID, ALL, None)
     for name in ("a", "b", "c"):
         table.add(name, 0, None, HALVES)
         table.flush()
@@ -86,7 +87,7 @@ def test_a_resumed_table_keeps_the_rows_of_what_is_done(tmp_path, suffix, killed
             file.write("d,0,,")  # torn
     else:
         table.__exit__(None)
-    with Table(path, ALL, None, keep={"a", "c"}) as table:
+    with Table(path, CAMVID, ALL, None, keep={"a", "c"}) as table:
         table.add("b", 0, None, HALVES)
     if suffix == "csv":
         read = rows(path)
@@ -102,7 +103,7 @@ def test_after_an_error_the_old_table_stays(tmp_path):
     (tmp_path / "t.csv").write_text("old")
 
     def fail() -> None:
-        with Table(tmp_path / "t.csv", ALL, None) as table:
+        with Table(tmp_path / "t.csv", CAMVID, ALL, None) as table:
             table.add("a", 0, None, HALVES)
             raise OutputError("full")
 
@@ -113,10 +114,10 @@ def test_after_an_error_the_old_table_stays(tmp_path):
 
 def test_bad_names_are_one_line(tmp_path, monkeypatch):
     with pytest.raises(UsageError, match=r"must end in \.csv or \.parquet"):
-        Table(tmp_path / "t.xls", ALL, None)
+        Table(tmp_path / "t.xls", CAMVID, ALL, None)
     monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match="needs pyarrow: pip install"):
-        Table(tmp_path / "t.parquet", ALL, None)
+        Table(tmp_path / "t.parquet", CAMVID, ALL, None)
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot write"):
-        Table(tmp_path / "file" / "t.csv", ALL, None)
+        Table(tmp_path / "file" / "t.csv", CAMVID, ALL, None)

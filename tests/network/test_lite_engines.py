@@ -7,6 +7,7 @@ import pytest
 from engines import in_openvino, noise, uneven_weights
 from tiny_network import TINY_LITE, Blocks
 
+from icnet.base.classes import CAMVID
 from icnet.deploy.openvino import save_ir
 from icnet.network.graph import convolutions
 from icnet.network.openvino_model import openvino_model
@@ -73,7 +74,7 @@ def test_keras_gives_back_the_weights_and_the_file_too(tmp_path):
 def test_an_ir_is_counted_like_the_weights(tmp_path):
     weights = uneven_weights(TINY_LITE)
     save_weights(tmp_path / "lite.safetensors", weights)
-    save_ir(openvino_model(weights, half=True), tmp_path / "lite.xml", {})
+    save_ir(openvino_model(weights, half=True), tmp_path / "lite.xml", {}, CAMVID)
     of_weights, of_ir = (model_facts(str(tmp_path / f"lite.{suffix}")) for suffix in ("safetensors", "xml"))
     assert of_ir.kernel_weights == of_weights.kernel_weights == sum(conv.kernel_weights for conv in convolutions(TINY_LITE))
     assert of_ir.gflops == pytest.approx(of_weights.gflops)

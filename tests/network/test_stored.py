@@ -4,6 +4,7 @@ import shutil
 import numpy as np
 import pytest
 
+from icnet.base.classes import CAMVID
 from icnet.base.errors import ModelError
 from icnet.deploy.openvino import save_ir
 from icnet.network import stored as module
@@ -24,7 +25,7 @@ def models(tmp_path_factory):
     for name, seed in (("model", 1), ("other", 2)):
         weights = random_weights(TINY, seed=seed)
         save_weights(folder / f"{name}.safetensors", weights)
-        save_ir(openvino_model(weights), folder / f"{name}.xml", {})
+        save_ir(openvino_model(weights), folder / f"{name}.xml", {}, CAMVID)
     return folder
 
 

@@ -10,12 +10,13 @@ import json
 import numpy as np
 import pytest
 
+from icnet.base.classes import CAMVID
 from icnet.deploy.omz import accuracy_check
-from icnet.deploy.openvino import MODEL_INFO
+from icnet.deploy.openvino import model_info
 from icnet.evaluation.scores import confusion_matrix, scores
 from icnet.media.stats import Tally
 from icnet.media.table import Table
-from icnet.network.spec import PRESETS
+from icnet.network.spec import DENSE, PRESETS
 from icnet.results.documents import FrameInfo
 from icnet.results.forms import document_writer, draw
 from icnet.results.style import read_style
@@ -38,7 +39,8 @@ def scores_of(height: int, width: int) -> np.ndarray:
 def segmentation() -> Segmentation:
     raw = scores_of(HEIGHT // 4, WIDTH // 4)
     frame = (np.arange(HEIGHT * WIDTH * 3) % 251).astype(np.uint8).reshape(HEIGHT, WIDTH, 3)
-    return Segmentation(frame, *decode_both(raw, "soft", (HEIGHT, WIDTH), confidence=True, abstain=0.6))
+    classes, confidence = decode_both(raw, "soft", (HEIGHT, WIDTH), confidence=True, abstain=0.6, void=CAMVID.void)
+    return Segmentation(frame, classes, CAMVID, confidence)
 
 
 def digest(data: bytes | str) -> str:
@@ -48,7 +50,7 @@ def digest(data: bytes | str) -> str:
 def pictures(segmentation: Segmentation) -> dict[str, str]:
     found = {}
     for only in (None, "Road,sky,Unlabeled", "Tree"):
-        style = read_style(only)
+        style = read_style(CAMVID, only)
         drawn = draw(segmentation, ["classes", "palette", "colour", "confidence"], style)
         drawn["legend"] = style.overlay(segmentation, opacity=1)
         found |= {f"{only} {name}": digest(picture.tobytes()) for name, picture in drawn.items()}
@@ -60,7 +62,7 @@ def documents(segmentation: Segmentation) -> dict[str, str]:
     for name in ("geojson", "coco", "rle"):
         for only in (None, "Road,Unlabeled"):
             text = io.StringIO()
-            with document_writer(name, text, read_style(only, min_area=5)) as document:
+            with document_writer(name, text, read_style(CAMVID, only, min_area=5)) as document:
                 document.add(FrameInfo("a.png", 0, None), segmentation.classes)
             found[f"{only} {name}"] = digest(text.getvalue())
     return found
@@ -70,23 +72,26 @@ def numbers(segmentation: Segmentation, folder) -> dict[str, str]:
     (folder / "zones.json").write_text('{"left": [[0, 0], [0.5, 0], [0.5, 1]]}')
     zones, tally = read_zones(folder / "zones.json"), Tally()
     tally.add(segmentation, 0.5)
-    with Table(folder / "t.csv", range(12), zones) as table:
+    with Table(folder / "t.csv", CAMVID, range(12), zones) as table:
         table.add("a.png", 0, None, segmentation)
     truth = np.roll(segmentation.classes, 3)
-    matrix = confusion_matrix(truth, segmentation.classes)
+    matrix = confusion_matrix(truth, segmentation.classes, 12)
     return {
         "csv": digest((folder / "t.csv").read_bytes()),
         "shares": digest(json.dumps(tally.shares)),
-        "scores": digest(repr(scores(matrix))),
+        "scores": digest(repr(scores(matrix, CAMVID))),
     }
 
 
 def models() -> dict[str, str]:
     found = {name: digest(json.dumps(spec.to_dict(), sort_keys=True)) for name, spec in PRESETS.items()}
     facts = {name: model_facts(name).to_dict(layers=True) for name in ("icnet-lite", "icnet-lite-int8")}
+    for one in facts.values():
+        assert one.pop("classes") == CAMVID.to_dict()
+        assert one.pop("size") == {"height": 720, "width": 960}
     found |= {f"info {name}": digest(json.dumps(one)) for name, one in facts.items()}
-    found["model info"] = digest(json.dumps(MODEL_INFO))
-    found["accuracy check"] = digest(json.dumps(accuracy_check("icnet", 0.7, (720, 960))))
+    found["model info"] = digest(json.dumps(model_info(CAMVID)))
+    found["accuracy check"] = digest(json.dumps(accuracy_check("icnet", 0.7, DENSE)))
     return found
 
 

@@ -10,7 +10,7 @@ import pytest
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
-from icnet.base.classes import NAMES
+from icnet.base.classes import CAMVID
 from icnet.base.errors import OutputError
 from icnet.results.documents import CocoForm, CocoWriter, FrameInfo, GeoJsonWriter, compressed, one_ring, run_lengths
 from icnet.results.polygons import fill, regions
@@ -51,14 +51,14 @@ MAPS = maps()
 
 
 def geojson(path: Path, frames: list[tuple[FrameInfo, np.ndarray]], wanted=EVERY, **options) -> dict:
-    with GeoJsonWriter(path, wanted, **options) as writer:
+    with GeoJsonWriter(path, CAMVID, wanted, **options) as writer:
         for frame, classes in frames:
             writer.add(frame, classes)
     return json.loads(path.read_text())
 
 
 def coco(path: Path, frames: list[tuple[FrameInfo, np.ndarray]], form: CocoForm, wanted=EVERY, **options) -> COCO:
-    with CocoWriter(path, wanted, form=form, **options) as writer:
+    with CocoWriter(path, CAMVID, wanted, form=form, **options) as writer:
         for frame, classes in frames:
             writer.add(frame, classes)
     return COCO(str(path))
@@ -95,7 +95,7 @@ def test_geojson_features_are_the_regions(tmp_path, name):
         assert (again[mask] == 255).all()
         again[mask] = about["class_index"]
         assert about == {
-            "class": NAMES[about["class_index"]],
+            "class": CAMVID.names[about["class_index"]],
             "class_index": about["class_index"],
             "area": mask.sum(),
             "frame": 0,
@@ -212,9 +212,9 @@ def test_nothing_found_is_a_document_too(tmp_path, frames):
 
 def writers(path: Path | StringIO) -> dict[str, GeoJsonWriter | CocoWriter]:
     return {
-        "geojson": GeoJsonWriter(path, EVERY),
-        "polygons": CocoWriter(path, EVERY, form="polygons"),
-        "rle": CocoWriter(path, EVERY, form="rle"),
+        "geojson": GeoJsonWriter(path, CAMVID, EVERY),
+        "polygons": CocoWriter(path, CAMVID, EVERY, form="polygons"),
+        "rle": CocoWriter(path, CAMVID, EVERY, form="rle"),
     }
 
 

@@ -3,42 +3,43 @@ import json
 import numpy as np
 import pytest
 
-from icnet.base.classes import NAMES, PALETTE_RGB, VOID
+from icnet.base.classes import CAMVID
 from icnet.base.errors import UsageError
-from icnet.results.style import ALL, Style, class_indices, read_palette, read_style
+from icnet.results.style import Style, class_indices, read_style, recoloured
 from icnet.runtime.segmenter import Segmentation
 
 CLASSES = np.random.default_rng(0).integers(0, 12, (40, 60), dtype=np.uint8)
 FRAME = np.random.default_rng(1).integers(0, 256, (40, 60, 3), dtype=np.uint8)
-SEGMENTATION = Segmentation(FRAME, CLASSES)
+SEGMENTATION = Segmentation(FRAME, CLASSES, CAMVID)
 
 
 def test_without_wishes_everything_is_shown_as_it_is():
-    style = read_style()
+    style = read_style(CAMVID)
     assert np.array_equal(style.classes(SEGMENTATION), CLASSES)
-    assert np.array_equal(style.colours(SEGMENTATION), PALETTE_RGB[CLASSES][:, :, ::-1])
+    assert np.array_equal(style.colours(SEGMENTATION), CAMVID.palette_rgb[CLASSES][:, :, ::-1])
     assert np.array_equal(style.overlay(SEGMENTATION), SEGMENTATION.overlay())
     assert style.outlined == tuple(range(11)), "Unlabeled is no region"
 
 
 def test_only_some_classes():
-    style = read_style("road, Pavement")
+    style = read_style(CAMVID, "road, Pavement")
     assert style.only == style.outlined == (3, 4)
     shown = np.isin(CLASSES, (3, 4))
-    assert np.array_equal(style.classes(SEGMENTATION), np.where(shown, CLASSES, VOID))
+    assert np.array_equal(style.classes(SEGMENTATION), np.where(shown, CLASSES, CAMVID.void))
     overlay = style.overlay(SEGMENTATION, legend=False)
     assert np.array_equal(overlay[~shown], FRAME[~shown])
     assert np.array_equal(overlay[shown], SEGMENTATION.overlay(legend=False)[shown])
-    assert read_style("Unlabeled").outlined == (VOID,), "asked for by name"
+    assert read_style(CAMVID, "Unlabeled").outlined == (CAMVID.void,), "asked for by name"
 
 
 def test_a_palette_changes_the_colours_it_names(tmp_path):
     (tmp_path / "p.json").write_text('\ufeff{"Road": [1, 2, 3], "sky": "#0a0B0c"}', encoding="utf-8")
-    palette = read_palette(tmp_path / "p.json")
-    assert palette[NAMES.index("Road")].tolist() == [1, 2, 3]
-    assert palette[NAMES.index("Sky")].tolist() == [10, 11, 12]
-    assert np.array_equal(np.delete(palette, [0, 3], axis=0), np.delete(PALETTE_RGB, [0, 3], axis=0))
-    style = Style(palette_rgb=palette)
+    table = recoloured(CAMVID, tmp_path / "p.json")
+    palette = table.palette_rgb
+    assert palette[CAMVID.names.index("Road")].tolist() == [1, 2, 3]
+    assert palette[CAMVID.names.index("Sky")].tolist() == [10, 11, 12]
+    assert np.array_equal(np.delete(palette, [0, 3], axis=0), np.delete(CAMVID.palette_rgb, [0, 3], axis=0))
+    style = Style(table)
     assert np.array_equal(style.colours(SEGMENTATION), palette[CLASSES][:, :, ::-1])
     assert not np.array_equal(style.overlay(SEGMENTATION), SEGMENTATION.overlay())
 
@@ -61,17 +62,17 @@ def test_a_palette_changes_the_colours_it_names(tmp_path):
 def test_bad_palettes_are_one_line(tmp_path, text, said):
     (tmp_path / "p.json").write_text(text)
     with pytest.raises(UsageError, match=said) as caught:
-        read_palette(tmp_path / "p.json")
+        recoloured(CAMVID, tmp_path / "p.json")
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 400
     with pytest.raises(UsageError, match="cannot read the palette"):
-        read_palette(tmp_path / "none.json")
+        recoloured(CAMVID, tmp_path / "none.json")
 
 
 def test_class_names():
-    assert class_indices("Sky") == (0,)
-    assert class_indices("bike,SKY,bike") == (0, 10)
-    assert class_indices(",".join(NAMES)) == ALL
+    assert class_indices(CAMVID, "Sky") == (0,)
+    assert class_indices(CAMVID, "bike,SKY,bike") == (0, 10)
+    assert class_indices(CAMVID, ",".join(CAMVID.names)) == tuple(range(12))
     for names in ("", ",", "Street"):
         with pytest.raises(UsageError):
-            class_indices(names)
+            class_indices(CAMVID, names)

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from icnet.base.classes import NAMES
+from icnet.base.classes import CAMVID
 from icnet.base.errors import UsageError
 from icnet.results import zones as zones_module
 from icnet.results.polygons import fill
@@ -29,39 +29,39 @@ def halves(size_hw: tuple[int, int] = (10, 20)) -> np.ndarray:
 def test_pixels(tmp_path):
     zones = read_zones(written(tmp_path, {"left": SQUARE, "Mitte über": [[8, 0], [12, 0], [12, 4], [8, 4]]}))
     assert zones.names == ("left", "Mitte über")
-    shares = zones.shares(halves())
+    shares = zones.shares(halves(), CAMVID)
     assert list(shares) == ["left", "Mitte über"]
-    assert shares["left"] == {name: float(name == "Road") for name in NAMES}
-    assert shares["Mitte über"] == {name: 0.5 if name in ("Road", "Sky") else 0.0 for name in NAMES}
+    assert shares["left"] == {name: float(name == "Road") for name in CAMVID.names}
+    assert shares["Mitte über"] == {name: 0.5 if name in ("Road", "Sky") else 0.0 for name in CAMVID.names}
 
 
 def test_fractions_if_every_coordinate_is_one(tmp_path):
     parts = {"lower": [[0, 0.5], [1, 0.5], [1, 1], [0, 1]], "right": [[0.75, 0], [1, 0], [1, 1], [0.75, 1]]}
     zones = read_zones(written(tmp_path, parts))
     for size_hw in ((10, 20), (40, 8)):
-        shares = zones.shares(halves(size_hw))
+        shares = zones.shares(halves(size_hw), CAMVID)
         assert shares["lower"]["Road"] == shares["lower"]["Sky"] == 0.5
         assert shares["right"]["Sky"] == 1
     mixed = read_zones(written(tmp_path, {**parts, "pixels": SQUARE}))
-    assert mixed.shares(halves())["right"] is None  # a quarter of a pixel, beside its middle
+    assert mixed.shares(halves(), CAMVID)["right"] is None  # a quarter of a pixel, beside its middle
 
 
 def test_any_polygon_of_any_place_is_counted_exactly():
     rng = np.random.default_rng(5)
     classes = rng.integers(0, 12, (31, 47), dtype=np.uint8)
     polygons = {str(number): rng.uniform(-30, 70, (number + 3, 2)) for number in range(12)}
-    for name, found in Zones(polygons).shares(classes).items():
+    for name, found in Zones(polygons).shares(classes, CAMVID).items():
         inside = classes[fill([polygons[name]], classes.shape)]
-        assert found == {label: (inside == index).sum() / inside.size for index, label in enumerate(NAMES)}, name
+        assert found == {label: (inside == index).sum() / inside.size for index, label in enumerate(CAMVID.names)}, name
 
 
 def test_a_zone_without_pixels_has_no_shares(tmp_path):
     away = {"beside": [[30, 0], [40, 0], [40, 9]], "above": [[0, -9], [9, -9], [9, -1]], "line": [[1, 1], [9, 1], [5, 1]]}
-    assert read_zones(written(tmp_path, {**away, "left": SQUARE})).shares(halves()) == {
+    assert read_zones(written(tmp_path, {**away, "left": SQUARE})).shares(halves(), CAMVID) == {
         **dict.fromkeys(away),
-        "left": {name: float(name == "Road") for name in NAMES},
+        "left": {name: float(name == "Road") for name in CAMVID.names},
     }
-    assert read_zones(written(tmp_path, away)).shares(halves((60, 60)))["beside"] is not None
+    assert read_zones(written(tmp_path, away)).shares(halves((60, 60)), CAMVID)["beside"] is not None
 
 
 def test_masks_are_made_once_for_a_size(monkeypatch):
@@ -69,7 +69,7 @@ def test_masks_are_made_once_for_a_size(monkeypatch):
     monkeypatch.setattr(zones_module, "fill", lambda *given: calls.append(given) or fill(*given))
     zones = Zones({"left": np.array(SQUARE)})
     for size_hw in ((10, 20), (10, 20), (12, 20), (12, 20)):
-        zones.shares(halves(size_hw))
+        zones.shares(halves(size_hw), CAMVID)
     assert len(calls) == 2
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from icnet import Segmenter
-from icnet.base.classes import NAMES
+from icnet.base.classes import CAMVID
 from icnet.base.errors import InputError, UsageError
 from icnet.network.weights import random_weights, save_weights
 from icnet.runtime.decode import decode, decode_confidence
@@ -54,14 +54,14 @@ def test_refuses_a_grey_picture(segmenter):
 
 def test_shares_are_fractions_of_the_pixels():
     classes = np.array([[0, 0, 3, 11]], np.uint8)
-    shares = Segmentation(np.zeros((1, 4, 3), np.uint8), classes).shares()
-    assert tuple(shares) == NAMES
+    shares = Segmentation(np.zeros((1, 4, 3), np.uint8), classes, CAMVID).shares()
+    assert tuple(shares) == CAMVID.names
     assert {name: share for name, share in shares.items() if share} == {"Sky": 0.5, "Road": 0.25, "Unlabeled": 0.25}
 
 
 def test_overlay_passes_its_options_on():
     frame = np.full((100, 200, 3), 50, np.uint8)
-    result = Segmentation(frame, np.full((100, 200), 3, np.uint8))
+    result = Segmentation(frame, np.full((100, 200), 3, np.uint8), CAMVID)
     assert np.array_equal(result.overlay(opacity=0, legend=False), frame)
     assert not np.array_equal(result.overlay(opacity=0), frame)  # the legend
     assert not np.array_equal(result.overlay(legend=False), frame)  # the colours
@@ -122,7 +122,7 @@ def test_it_abstains_where_it_is_not_sure(segmenter, path):
     least = (int(np.median(plain.confidence)) + 0.5) / 255
     unsure = plain.confidence < 255 * least
     assert 0.2 < unsure.mean() < 0.8
-    expected = np.where(unsure, NAMES.index("Unlabeled"), plain.classes)
+    expected = np.where(unsure, CAMVID.names.index("Unlabeled"), plain.classes)
     found = segmenter(frame, abstain=least)
     np.testing.assert_array_equal(found.classes, expected)
     assert found.confidence is None
@@ -134,7 +134,7 @@ def test_it_abstains_where_it_is_not_sure(segmenter, path):
     np.testing.assert_array_equal(streamed.confidence, plain.confidence)
     large = np.tile(frame, (3, 3, 1))
     tiled, shy_tiled = (segment_tiled(one, large, confidence=True) for one in (segmenter, shy))
-    np.testing.assert_array_equal(shy_tiled.classes == NAMES.index("Unlabeled"), tiled.confidence < 255 * least)
+    np.testing.assert_array_equal(shy_tiled.classes == CAMVID.names.index("Unlabeled"), tiled.confidence < 255 * least)
     for wrong in (-0.1, 1.5, float("nan")):
         with pytest.raises(UsageError, match="from 0 to 1"):
             segmenter(frame, abstain=wrong)

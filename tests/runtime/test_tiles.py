@@ -10,6 +10,7 @@ import pytest
 from tiny_network import TINY
 
 from icnet import Segmenter
+from icnet.base.classes import CAMVID
 from icnet.base.errors import InputError, UsageError
 from icnet.network.openvino_model import openvino_model
 from icnet.network.weights import random_weights, save_weights
@@ -63,7 +64,7 @@ def local() -> LocalEngine:
 
 
 def tiled(engine: LocalEngine, frame: np.ndarray, **options):
-    return segment_tiled(SimpleNamespace(engine=engine, abstain=0), frame, **options)
+    return segment_tiled(SimpleNamespace(engine=engine, abstain=0, classes=CAMVID), frame, **options)
 
 
 def picture(size_hw: tuple[int, int], seed: int = 0) -> np.ndarray:

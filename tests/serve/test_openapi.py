@@ -8,7 +8,7 @@ from page_site import new_site
 from starlette.testclient import TestClient
 
 from icnet import __version__
-from icnet.base.classes import NAMES
+from icnet.base.classes import CAMVID
 from icnet.serve.app import build_app
 from icnet.serve.pictures.results import Form
 from icnet.serve.pictures.routes import SegmentQuery
@@ -42,8 +42,8 @@ def test_parameters_of_a_picture_are_those_that_are_checked():
         constraints.pop("title", None)
         assert {key: described[name].get(key) for key in constraints} == constraints
     assert described["as"]["enum"] == list(typing.get_args(Form))
-    assert described["only"]["pattern"] == "^({0})(,({0}))*$".format("|".join(NAMES))
-    assert DOCUMENT["components"]["schemas"]["ClassName"] == {"enum": list(NAMES)}
+    assert described["only"]["pattern"] == "^({0})(,({0}))*$".format("|".join(CAMVID.names))
+    assert DOCUMENT["components"]["schemas"]["ClassName"] == {"enum": list(CAMVID.names)}
 
 
 def test_it_names_this_server():

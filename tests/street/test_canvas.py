@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from icnet.base.classes import NAMES
+from icnet.base.classes import CAMVID
 from icnet.street.camera import Camera
 from icnet.street.canvas import Air, Canvas, Card
 from icnet.street.ground import StreetPlan, paint_ground
 from icnet.street.texture import Texture, flat
 
-BUILDING, ROAD, PAVEMENT, POLE = (NAMES.index(name) for name in ("Building", "Road", "Pavement", "Pole"))
+BUILDING, ROAD, PAVEMENT, POLE = (CAMVID.names.index(name) for name in ("Building", "Road", "Pavement", "Pole"))
 CLEAR = Air(range_m=1e9)
 SIZE = (240, 320)
 
@@ -112,7 +112,7 @@ def test_ground_changes_class_at_the_kerb_and_at_the_fronts() -> None:
             u, v, depth = camera().project(plan.point(y, offset))
             row, column = round(v / depth), round(u / depth)
             if 0 <= column < SIZE[1]:
-                assert NAMES[canvas.labels[row, column]] == name, (y, offset)
+                assert CAMVID.names[canvas.labels[row, column]] == name, (y, offset)
     assert not np.isin(canvas.labels[:112], (ROAD, PAVEMENT)).any()  # the horizon is at 112.3
 
 

@@ -9,14 +9,14 @@ import cv2
 import numpy as np
 import pytest
 
-from icnet.base.classes import NAMES, PALETTE_RGB, SCORED, VOID
+from icnet.base.classes import CAMVID
 from icnet.base.errors import UsageError
 from icnet.base.sample import Dataset
 from icnet.street.drive import BONNET_EVERY, StreetDrive, StreetOptions, StreetSet
 from icnet.street.lens import _noise, expose
 
 SMALL = (180, 240)
-SKY, ROAD, VEHICLE = (NAMES.index(name) for name in ("Sky", "Road", "Vehicle"))
+SKY, ROAD, VEHICLE = (CAMVID.names.index(name) for name in ("Sky", "Road", "Vehicle"))
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def drive() -> StreetDrive:
 
 
 def shares(labels: np.ndarray) -> np.ndarray:
-    return np.bincount(labels.ravel(), minlength=len(NAMES)) / labels.size
+    return np.bincount(labels.ravel(), minlength=len(CAMVID.names)) / labels.size
 
 
 def test_default_drive_is_eight_seconds_of_720x960_at_15_fps() -> None:
@@ -40,14 +40,14 @@ def test_default_drive_is_eight_seconds_of_720x960_at_15_fps() -> None:
 
 
 def test_every_scored_class_occurs_and_void_is_rare(drive: StreetDrive) -> None:
-    total = np.zeros(len(NAMES))
+    total = np.zeros(len(CAMVID.names))
     for index in range(0, len(drive), 10):
         labels = drive[index].labels
-        assert labels.max() < len(NAMES)
+        assert labels.max() < len(CAMVID.names)
         assert len(np.unique(labels)) >= 9, f"frame {index} shows too little"
         total += shares(labels) / 12
-    assert (total[:SCORED] > 0.001).all(), dict(zip(NAMES, total, strict=True))
-    assert total[VOID] < 0.02
+    assert (total[: len(CAMVID.scored)] > 0.001).all(), dict(zip(CAMVID.names, total, strict=True))
+    assert total[CAMVID.void] < 0.02
     # The order of the classes by area is that of a road scene.
     assert 0.2 < total[ROAD] < 0.5
     assert 0.1 < total[SKY] < 0.3
@@ -79,7 +79,7 @@ def test_another_process_renders_the_same_pixels(drive: StreetDrive) -> None:
 def test_class_map_is_exact(seed: int) -> None:
     drive = StreetDrive(StreetOptions(seed=seed, size_hw=(360, 480)))
     flat = drive._paint(40, flat=True)
-    np.testing.assert_array_equal(flat.image, PALETTE_RGB[flat.labels][..., ::-1])
+    np.testing.assert_array_equal(flat.image, CAMVID.palette_rgb[flat.labels][..., ::-1])
     # The picture itself is painted on the same places.
     np.testing.assert_array_equal(flat.labels, drive[40].labels)
 

@@ -12,7 +12,7 @@ import numpy as np
 from listening import listening
 from PIL import Image
 
-from icnet.base.classes import PALETTE_RGB
+from icnet.base.classes import CAMVID
 from icnet.runtime.segmenter import Segmentation
 from icnet.serve.app import build_app
 from icnet.serve.limits import Limits
@@ -29,7 +29,7 @@ class Arithmetic:
     """In place of a network: blue tells the class, green the confidence."""
 
     def __init__(self, gate: threading.Event, *, turned: bool, output: str = "logits") -> None:
-        self.engine = SimpleNamespace(output=output)
+        self.engine, self.classes = SimpleNamespace(output=output), CAMVID
         self.count = 0
         self._gate, self._turned = gate, turned
 
@@ -39,7 +39,8 @@ class Arithmetic:
             assert self._gate.wait(20)
         self.count += 1
         classes = frame_bgr[..., 0] // 22
-        return Segmentation(frame_bgr, 11 - classes if self._turned else classes, frame_bgr[..., 1] if confidence else None)
+        known = frame_bgr[..., 1] if confidence else None
+        return Segmentation(frame_bgr, 11 - classes if self._turned else classes, CAMVID, known)
 
 
 class FixedModels(Models):
@@ -105,7 +106,7 @@ def percent_of(image_rgb: np.ndarray) -> np.ndarray:
 
 def blended(image_rgb: np.ndarray, classes: np.ndarray, opacity: float) -> np.ndarray:
     """(H, W, 3) float: the class colours over the picture."""
-    return (1 - opacity) * image_rgb + opacity * PALETTE_RGB[classes]
+    return (1 - opacity) * image_rgb + opacity * CAMVID.palette_rgb[classes]
 
 
 def png(image_rgb: np.ndarray) -> bytes:

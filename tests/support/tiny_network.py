@@ -5,6 +5,7 @@ import dataclasses
 import cv2
 import numpy as np
 
+from icnet.base.classes import CAMVID, Classes
 from icnet.base.sample import Sample
 from icnet.network.spec import DENSE, IcnetSpec, LiteSpec
 
@@ -69,6 +70,10 @@ class Blocks:
     def __init__(self, count: int, seed: int = 0, size_hw: tuple[int, int] = (48, 64)):
         self.count, self.seed, self.size_hw = count, seed, size_hw
         self.read: set[int] = set()
+
+    @property
+    def classes(self) -> Classes:
+        return CAMVID
 
     def __len__(self) -> int:
         return self.count

@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 
+from icnet.base.classes import CAMVID
 from icnet.training.losses import (
     DistilledLoss,
     Hard,
@@ -26,7 +27,7 @@ def _counts(labels) -> np.ndarray:
 
 
 def _loss(labels, logits, weights=LEARNT, **terms) -> float:
-    return float(SegmentationLoss(weights, **terms).call(_counts(labels), logits))
+    return float(SegmentationLoss(weights, CAMVID, **terms).call(_counts(labels), logits))
 
 
 def _one_hot_logits(classes, strength: float) -> np.ndarray:
@@ -83,7 +84,7 @@ def test_soft_targets_are_shares_of_the_known_pixels():
 def test_class_weights_follow_enet():
     counts = np.full(12, 10)
     counts[2] = 1000
-    weights = class_weights(counts, 1.02)
+    weights = class_weights(counts, 1.02, CAMVID)
     share = counts[:11] / counts[:11].sum()
     ratio = np.log(1.02 + share[2]) / np.log(1.02 + share[0])
     assert weights[0] / weights[2] == pytest.approx(ratio, rel=1e-5)
@@ -177,7 +178,7 @@ def test_distillation_adds_to_the_labels_and_counts_void():
     generator = np.random.default_rng(0)
     student, teacher = (generator.normal(size=(1, 1, 2, 12)).astype(np.float32) for _ in range(2))
     both = np.concatenate([student, teacher], axis=-1)
-    loss = DistilledLoss(SegmentationLoss(LEARNT), weight=0.5, temperature=3.0)
+    loss = DistilledLoss(SegmentationLoss(LEARNT, CAMVID), weight=0.5, temperature=3.0)
     for labels in ([[[2, 3]]], [[[VOID, VOID]]]):
         expected = _loss(labels, student) + 0.5 * float(distillation_loss(student, teacher, 3.0))
         assert float(loss.call(_counts(labels), both)) == pytest.approx(expected, rel=1e-5)

@@ -15,6 +15,7 @@ SCRIPT = """
 import json, warnings
 import keras, numpy as np
 from keras import layers
+from icnet.base.classes import CAMVID
 from icnet.training.losses import SegmentationLoss
 from icnet.pruning.layers import MaskedConv2D
 from icnet.training.average import WeightAverage
@@ -40,7 +41,7 @@ def trained(kind, **options):
     optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
     optimizer.build(model.trainable_variables)
     for one in models:
-        one.compile(optimizer, [SegmentationLoss(np.arange(1, 13) / 6) for _ in HEADS], loss_weights=list(HEADS))
+        one.compile(optimizer, [SegmentationLoss(np.arange(1, 13) / 6, CAMVID) for _ in HEADS], loss_weights=list(HEADS))
     average = WeightAverage(model.trainable_variables, 0.9, every=2)
     return model, average, kind(models, average, **options)
 

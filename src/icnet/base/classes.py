@@ -169,7 +169,11 @@ CAMVID = Classes(
 )
 """The twelve classes of CamVid, those of the bundled networks and of the synthetic street."""
 
-NAMES: tuple[str, ...] = CAMVID.names
-VOID: int = 11
-SCORED: int = VOID
-PALETTE_RGB = CAMVID.palette_rgb
+
+def unnamed(count: int) -> Classes:
+    """What a network of so many classes means that carries no table: CamVid's if there are as many, else numbers for names.
+
+    Raises:
+        UsageError: there are fewer than 2 or more than 255.
+    """
+    return CAMVID if count == len(CAMVID) else Classes(tuple(f"class {index}" for index in range(min(count, MOST + 1))))

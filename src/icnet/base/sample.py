@@ -5,6 +5,8 @@ from typing import Protocol
 
 import numpy as np
 
+from icnet.base.classes import Classes
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -15,13 +17,18 @@ class Sample:
     image: np.ndarray
     """(H, W, 3) uint8 BGR."""
     labels: np.ndarray
-    """(H, W) uint8 class indices, 11 where there is no label."""
+    """(H, W) uint8 class indices, void among them; `OUTSIDE` where nothing is to be learnt or scored."""
     answers: np.ndarray | None = None
-    """(h, w, 12) uint8, a teacher's probabilities in 255ths over the whole image, at any size: see `icnet.data.taught`."""
+    """(h, w, C) uint8, a teacher's probabilities in 255ths over the whole image, at any size: see `icnet.data.taught`."""
 
 
 class Dataset(Protocol):
     """A finite sequence of samples; reading one twice gives the same pixels."""
+
+    @property
+    def classes(self) -> Classes:
+        """What the labels mean."""
+        ...
 
     def __len__(self) -> int: ...
 

@@ -38,14 +38,17 @@ def evaluate(
     no_picture: Annotated[bool, typer.Option("--no-picture", help="Draw no confusion matrix.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else there.")] = False,
 ) -> None:
-    """Score a model on CamVid or the synthetic street: mIoU by two rules and IoU of each class, with a confusion matrix.
+    """Score a model on CamVid, the synthetic street or other data of its classes: mIoU and IoU of each class, with a confusion
+    matrix.
 
-    The strict rule counts pixels that were called unlabelled as wrong; Open Model Zoo's leaves them out.
+    mIoU is by two rules where one of the classes is "no label": the strict rule counts pixels that were called so as wrong,
+    Open Model Zoo's leaves them out.
     """
     from rich.console import Console
 
     from icnet.cli.terminal import complain, emit, progress, say
     from icnet.data.splits import open_split
+    from icnet.evaluation.accuracy import check_classes
     from icnet.evaluation.accuracy import evaluate as run
     from icnet.evaluation.charts import draw_confusion, drawable, save
 
@@ -53,6 +56,7 @@ def evaluate(
     dataset = open_split(data, split)
     model = model or (DEFAULT_MODEL if engine == "openvino" else LITE.name)
     network = _network(model, engine)
+    check_classes(dataset, network)
     with progress() as bars:
         indices = bars.track(range(len(dataset)), description=f"evaluating {split}")
         result = run((dataset[index] for index in indices), network, abstain=abstain)
@@ -61,7 +65,7 @@ def evaluate(
     else:
         Console().print(_table(model, split, result))
     if drawing:  # last: a full disk must not cost the figures
-        save(draw_confusion(result.confusion), picture)
+        save(draw_confusion(result.confusion, result.classes), picture)
         say(f"confusion matrix: {picture}")
 
 
@@ -85,10 +89,10 @@ def _network(model: str, engine: EngineName) -> Network:
 
 
 def _document(model: str, split: str, result: Evaluation) -> dict[str, Any]:
-    """The JSON document; a figure that does not exist (a class that never occurs) is null."""
+    """The JSON document; a figure that does not exist (a class that never occurs, none for "no label") is null."""
 
-    def figure(value: float) -> float | None:
-        return None if math.isnan(value) else value
+    def figure(value: float | None) -> float | None:
+        return None if value is None or math.isnan(value) else value
 
     scores = result.scores
     return {
@@ -120,7 +124,8 @@ def _table(model: str, split: str, result: Evaluation) -> Table:
         ("labelled pixels called Unlabeled", scores.given_up),
         ("pixels without a label called Unlabeled", scores.void_found),
     ):
-        table.add_row(name, "none there" if math.isnan(value) else f"{100 * value:.2f}")
+        if value is not None:
+            table.add_row(name, "none there" if math.isnan(value) else f"{100 * value:.2f}")
     table.add_section()
     for name, value in scores.iou.items():
         table.add_row(f"IoU {name}", "absent" if math.isnan(value) else f"{100 * value:.2f}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from icnet.cli.terminal import finite, given, show
+from icnet.cli.terminal import finite, given, show, size_hw
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +37,9 @@ def export(
     name: Annotated[str | None, typer.Option(help="Name of folders and files; the network's own by default.")] = None,
     precision: Annotated[list[PrecisionName] | None, typer.Option(help="May be repeated; fp32 and fp16 by default.")] = None,
     kind: Annotated[list[OutputName] | None, typer.Option(help="Output; may be repeated; index and soft by default.")] = None,
+    size: Annotated[
+        str, typer.Option(metavar="HxW", help="Input size, such as 512x1024; that of the weights if not given.")
+    ] = "",
     data: Annotated[
         Path | None, typer.Option(help="CamVid folder to compare on, and for int8 to calibrate on; synthetic streets by default.")
     ] = None,
@@ -66,6 +69,7 @@ def export(
     from icnet.deploy.openvino import export as run
     from icnet.network.openvino_model import OUTPUTS
     from icnet.network.registry import find_weights, is_ir
+    from icnet.network.spec import check_size
 
     if is_ir(model):
         raise UsageError(f"{model} is exported already: give a model name or .safetensors weights")
@@ -76,6 +80,9 @@ def export(
     if "int8" in chosen and data is None:
         raise UsageError("--precision int8 needs --data with the CamVid folder, to calibrate on train and to score on val")
     weights = find_weights(model)
+    if size:
+        weights = replace(weights, spec=replace(weights.spec, size_hw=size_hw(size, "--size")))
+        check_size(weights.spec.size_hw)
     options = ExportOptions(name=name, precisions=chosen, overwrite=overwrite)
     if kind:
         options = replace(options, outputs=tuple(known for known in OUTPUTS if known in kind))
@@ -95,10 +102,10 @@ def export(
 
 
 def _quantized(weights: Weights, data: Path, quantizing: dict[str, Any], report: Callable[[str], None]) -> Quantized:
-    from icnet.data.camvid import CamVid
+    from icnet.data.splits import open_split
     from icnet.deploy.quantize import QuantizeOptions, quantize
 
-    train, val = CamVid(data, "train"), CamVid(data, "val")
+    train, val = open_split(str(data), "train"), open_split(str(data), "val")
     return quantize(weights, train, val, options=QuantizeOptions(**quantizing), report=report)
 
 
@@ -108,9 +115,9 @@ def _frames(data: Path | None, size_hw: tuple[int, int]) -> list[np.ndarray]:
     Raises:
         DataError: `data` is no CamVid folder.
     """
-    from icnet.data.camvid import CamVid
+    from icnet.data.splits import open_split
     from icnet.street.drive import StreetDrive, StreetOptions
 
-    source: Dataset = StreetDrive(StreetOptions(size_hw=size_hw)) if data is None else CamVid(data, "val")
+    source: Dataset = StreetDrive(StreetOptions(size_hw=size_hw)) if data is None else open_split(str(data), "val")
     step = max(1, len(source) // FRAMES)
     return [source[index].image for index in range(0, len(source), step)[:FRAMES]]

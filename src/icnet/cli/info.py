@@ -11,6 +11,7 @@ from icnet.network.spec import DEFAULT_MODEL, DENSE
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from icnet.base.classes import Classes
     from icnet.runtime.facts import Facts
 
 
@@ -36,12 +37,21 @@ def info(
     for name, value in facts.to_dict().items():
         if name == "removed":
             value = f"{facts.removed:.1%} of the kernel weights of {DENSE.name}, {facts.dense_kernel_weights:,}"
+        if name == "size":
+            value = "{}x{}".format(*facts.size_hw)
+        if name == "classes":
+            value = _names(facts.classes)
         if name != "dense_kernel_weights":  # said with `removed`
             show(f"{name:<18}{_shown(value)}")
     if layers:
         show("")
         for row in _table(facts):
             show(row)
+
+
+def _names(classes: Classes) -> str:
+    names = [f"{name} (no label)" if index == classes.void else name for index, name in enumerate(classes.names)]
+    return f"{len(names)}: {', '.join(names)}"
 
 
 def _shown(value: object) -> str:

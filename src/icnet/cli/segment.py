@@ -57,7 +57,9 @@ def segment(
     only: Annotated[
         str | None,
         typer.Option(
-            metavar="CLASS,...", help="Show only these classes, such as Road,Pavement; in class maps all others become Unlabeled."
+            metavar="CLASS,...",
+            help="Show only these classes, such as Road,Pavement; in class maps all others become Unlabeled, or 255 without "
+            "such a class.",
         ),
     ] = None,
     palette: Annotated[
@@ -144,8 +146,21 @@ def segment(
             check_name(std.stats)
         output, stats = std.output, std.stats
         forms = () if std.is_report else _forms(std.write)
+        regions = None if zones is None else read_zones(zones)
+        unread: list[str] = []
+        found = expand(std.inputs, skip=output, written=written(output), allow_url=allow_url, pass_over=unread.append)
+        sources = std.named(told_apart(found))
+        earlier = {path for entry in earlier_entries(output) for path in entry.get("outputs", [])} if resume else set()
+        jobs = std.checked(plan(sources, output, forms=forms, replaced=earlier))
+        _check(jobs, seconds=seconds, smooth=smooth, tile=tile, contact_sheet=contact_sheet)
+        live = any(job.source.is_live for job in jobs)
+        segmenter = Segmenter(model, EngineOptions(threads=threads, streams=1 if live else 2, cache=True), abstain=abstain)
+        if segmenter.engine.output == "index" and (smooth or tile or "confidence" in forms):
+            raise UsageError(
+                "this model gives class indices only: --smooth, --tile and confidence need one with soft or logits output"
+            )
         options = ProcessOptions(
-            style=read_style(only, palette, min_area),
+            style=read_style(segmenter.classes, only, palette, min_area),
             max_pixels=round(max_megapixels * 1e6),
             allow_url=allow_url,
             tile=tile,
@@ -154,19 +169,6 @@ def segment(
             stall_seconds=stall_seconds,
             notify=complain,
         )
-        regions = None if zones is None else read_zones(zones)
-        unread: list[str] = []
-        found = expand(std.inputs, skip=output, written=written(output), allow_url=allow_url, pass_over=unread.append)
-        sources = std.named(told_apart(found))
-        earlier = {path for entry in earlier_entries(output) for path in entry.get("outputs", [])} if resume else set()
-        jobs = std.checked(plan(sources, output, forms=forms, replaced=earlier))
-        _check(jobs, options, contact_sheet=contact_sheet)
-        live = any(job.source.is_live for job in jobs)
-        segmenter = Segmenter(model, EngineOptions(threads=threads, streams=1 if live else 2, cache=True), abstain=abstain)
-        if segmenter.engine.output == "index" and (smooth or tile or "confidence" in forms):
-            raise UsageError(
-                "this model gives class indices only: --smooth, --tile and confidence need one with soft or logits output"
-            )
         batch = BatchOptions(
             folder=output,
             settings=_digest(
@@ -209,19 +211,19 @@ def _forms(names: str | None) -> tuple[FormName, ...]:
     return tuple(form for form in FORMS if form in wanted)
 
 
-def _check(jobs: list[Job], options: ProcessOptions, *, contact_sheet: bool) -> None:
+def _check(jobs: list[Job], *, seconds: float | None, smooth: bool, tile: bool, contact_sheet: bool) -> None:
     """Refuse options that do not fit the inputs."""
     from icnet.base.errors import UsageError
 
     live = any(job.source.is_live for job in jobs)
     pictures = [job for job in jobs if job.source.kind == "image"]
-    if options.seconds is not None and not live:
+    if seconds is not None and not live:
         raise UsageError("--seconds ends a camera's recording, but no input is a camera: leave it out")
-    if len(jobs) > 1 and options.seconds is None and live:
+    if len(jobs) > 1 and seconds is None and live:
         raise UsageError("a camera beside other inputs would never end: say how long with --seconds, or give it alone")
-    if options.smooth and len(pictures) == len(jobs):
+    if smooth and len(pictures) == len(jobs):
         raise UsageError("--smooth steadies videos and cameras, but all inputs are pictures: leave it out")
-    if options.smooth and options.tile:
+    if smooth and tile:
         raise UsageError("--smooth and --tile do not go together: leave one out")
     if contact_sheet and not pictures:
         raise UsageError("--contact-sheet shows pictures, but no input is one: leave it out")

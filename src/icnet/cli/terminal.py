@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from icnet.base.errors import UsageError
 from icnet.base.stderr import messages_seen
 
 _stderr = Console(stderr=True)
@@ -53,6 +55,18 @@ def finite(value: float | None) -> float | None:
     if value is not None and not math.isfinite(value):
         raise typer.BadParameter(f"{value} is not a finite number")
     return value
+
+
+def size_hw(text: str, option: str) -> tuple[int, int]:
+    """H and W that an option was given.
+
+    Raises:
+        UsageError: it is no size.
+    """
+    match = re.fullmatch(r"(\d{1,6})x(\d{1,6})", text)
+    if not match:
+        raise UsageError(f"{option} {text!r} is no size: write height x width, such as 352x480")
+    return int(match[1]), int(match[2])
 
 
 def progress() -> Progress:

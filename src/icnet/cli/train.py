@@ -1,6 +1,5 @@
-"""`icnet train`: train a network on CamVid or on the synthetic street."""
+"""`icnet train`: train a network on CamVid, on the synthetic street or on other labelled pictures."""
 
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from icnet.base.errors import UsageError
-from icnet.cli.terminal import emit, finite, given, progress, say
-from icnet.network.spec import LITE, preset
+from icnet.cli.terminal import emit, finite, given, progress, say, size_hw
+from icnet.network.spec import LITE, PRESETS, check_size, preset
 
 if TYPE_CHECKING:
     from icnet.network.spec import Spec
@@ -40,6 +39,12 @@ def train(
     batch_size: Annotated[int | None, typer.Option(min=1, help=f"Crops per step in the whole run; {_OURS}.")] = None,
     crop: Annotated[
         str, typer.Option(metavar="HxW", help=f"Size of the crops in the whole run, such as 352x480; {_OURS}, in two stages.")
+    ] = "",
+    size: Annotated[
+        str,
+        typer.Option(
+            metavar="HxW", help="Input size of the network, such as 512x1024; 720x960 if not given. Crops follow unless given."
+        ),
     ] = "",
     learning_rate: Annotated[float | None, typer.Option(min=0, help=f"Peak learning rate; {_OURS}.")] = None,
     precision: Annotated[str | None, typer.Option(help=f"float32, or bfloat16 for a GPU or CPU that has it; {_OURS}.")] = None,
@@ -85,19 +90,20 @@ def train(
 
     KERAS_BACKEND chooses the backend: tensorflow, jax or torch; by default torch where it is installed, else tensorflow.
     """
-    spec = preset(model)
+    spec = replace(preset(model), **given(size_hw=size_hw(size, "--size") if size else None))
+    check_size(spec.size_hw)
     asked = given(
         initial=initial,
         epochs=epochs,
         batch_size=batch_size,
-        crop_hw=_size(crop) if crop else None,
+        crop_hw=size_hw(crop, "--crop") if crop else None,
         learning_rate=learning_rate,
         precision=precision,
         loss=loss,
         seed=seed,
     )
     asked |= given(**{"distillation.teacher": teacher, "pruning.ratio": sparsity})
-    recipe = _recipe(spec.name, asked, assignments or [])
+    recipe = _recipe(spec, asked, assignments or [])
     if fit_minutes is not None and (epochs is not None or any(one.startswith("epochs=") for one in assignments or [])):
         raise UsageError("--epochs and --fit-minutes both say how long to train: give one of them")
     if show_recipe:
@@ -114,6 +120,7 @@ def train(
     from icnet.network.registry import find_weights
     from icnet.training.determinism import make_deterministic
     from icnet.training.fit import epochs_that_fit
+    from icnet.training.heads import told
     from icnet.training.learner import Learner
     from icnet.training.steps import imitates_bfloat16
     from icnet.training.trainer import RunOptions, Trainer, check_folder, planned_epochs
@@ -121,9 +128,12 @@ def train(
     if deterministic:
         make_deterministic()
     check_folder(out, resume=resume)
+    train_set, val_set = open_split(data, "train"), open_split(data, "val")
+    spec = replace(spec, classes=train_set.classes)
     start = _start(spec, recipe) if recipe.initial and not resume else None
     taught_by = find_weights(recipe.distillation.teacher) if recipe.distillation else None
-    train_set, val_set = open_split(data, "train"), open_split(data, "val")
+    if start is not None and start.spec.classes != spec.classes:
+        say(told(start.spec.classes, spec.classes))
     say(f"reading {len(train_set)} images of {data}" + (", painting each scene first: about a minute" if data == STREET else ""))
     if fit_minutes is not None and resume:
         recipe = replace(recipe, epochs=planned_epochs(out))
@@ -150,17 +160,10 @@ def _start(spec: "Spec", recipe: "Recipe") -> "Weights":
     return imagenet_weights(spec, seed=recipe.seed) if recipe.initial == IMAGENET else find_weights(recipe.initial)
 
 
-def _size(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"(\d+)x(\d+)", text)
-    if not match:
-        raise UsageError(f"--crop {text!r} is no size: write height x width, such as 352x480")
-    return int(match[1]), int(match[2])
-
-
-def _recipe(model: str, asked: dict[str, Any], assignments: list[str]) -> "Recipe":
-    """The model's recipe with the options of their own applied, then those of `--set`."""
+def _recipe(spec: "Spec", asked: dict[str, Any], assignments: list[str]) -> "Recipe":
+    """The model's recipe for its input size, with the options of their own applied, then those of `--set`."""
     from icnet.training.override import override
-    from icnet.training.recipe import RECIPES
+    from icnet.training.recipe import RECIPES, resized
 
     without_pruning = asked.get("pruning.ratio") == 0
     if without_pruning:
@@ -170,7 +173,7 @@ def _recipe(model: str, asked: dict[str, Any], assignments: list[str]) -> "Recip
         shortcuts.append("final=none")  # what is asked for holds for the whole run
     if without_pruning:
         shortcuts.append("pruning=none")
-    return override(RECIPES[model], [*shortcuts, *assignments])
+    return override(resized(RECIPES[spec.name], PRESETS[spec.name].size_hw, spec.size_hw), [*shortcuts, *assignments])
 
 
 def _run(trainer: "Trainer", options: "RunOptions") -> "Progress":

@@ -17,7 +17,7 @@ from icnet.data.cells import class_counts
 from icnet.data.taught import blended
 
 Batch = tuple[np.ndarray, np.ndarray]
-"""Images (N, H, W, 3) uint8 BGR and their `class_counts` (N, H/4, W/4, 12) uint8; as bytes, so that little has to be copied to a
+"""Images (N, H, W, 3) uint8 BGR and their `class_counts` (N, H/4, W/4, C) uint8; as bytes, so that little has to be copied to a
 device. Counts `blended` with a teacher's answers are float16."""
 
 
@@ -98,7 +98,7 @@ class Batches:
             images[slot], labels[slot], answer = self._crop(first + slot, stage.crop_hw)
             if answer is not None:
                 answers.append(answer)
-        counts = class_counts(labels)
+        counts = class_counts(labels, len(self.dataset.classes))
         return images, blended(counts, np.stack(answers), options.answers_share) if answers else counts
 
     def _crop(self, position: int, crop_hw: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:

@@ -11,7 +11,9 @@ import os
 import re
 from pathlib import Path, PurePosixPath
 
-from icnet.base.classes import OUTSIDE, VOID
+import numpy as np
+
+from icnet.base.classes import CAMVID, Classes
 from icnet.base.errors import DataError, InputError
 from icnet.base.sample import Sample
 from icnet.pictures.reading import read_image, read_indices
@@ -44,6 +46,11 @@ class CamVid:
             raise DataError(f"{listing} is empty: {_LAYOUT}")
         self._cache: dict[int, Sample] = {}
 
+    @property
+    def classes(self) -> Classes:
+        """CamVid's."""
+        return CAMVID
+
     def __len__(self) -> int:
         return len(self._pairs)
 
@@ -65,9 +72,10 @@ class CamVid:
         if labels.shape != image.shape[:2]:
             height, width = labels.shape
             raise DataError(f"{mask_path} is {width}x{height}, its image {image.shape[1]}x{image.shape[0]}: they must be equal")
-        labels[labels == OUTSIDE] = VOID
-        if labels.max() > VOID:
-            raise DataError(f"{mask_path} holds class {labels.max()}: expected indices 0 to {VOID}, or 255 for void")
+        last = len(CAMVID) - 1  # void
+        labels[np.isin(labels, CAMVID.ignored)] = last
+        if labels.max() > last:
+            raise DataError(f"{mask_path} holds class {labels.max()}: expected indices 0 to {last}, or 255 for void")
         image.setflags(write=False)
         labels.setflags(write=False)
         below = image_path.relative_to(self.root).with_suffix("").parts

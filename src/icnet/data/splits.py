@@ -19,7 +19,7 @@ class _Kept:
     """Keeps every sample once it was made: a scene takes longer to paint than a training step."""
 
     def __init__(self, dataset: Dataset):
-        self._dataset = dataset
+        self._dataset, self.classes = dataset, dataset.classes
         self._samples: dict[int, Sample] = {}
 
     def __len__(self) -> int:

@@ -6,6 +6,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
+from icnet.base.classes import Classes
 from icnet.base.sample import Dataset, Sample
 from icnet.network.spec import OUTPUT_STRIDE as CELL
 
@@ -18,10 +19,15 @@ class Taught:
 
         Args:
             dataset: what is learnt from.
-            answer: gives the (h, w, 12) float probabilities of an (H, W, 3) uint8 BGR image.
+            answer: gives the (h, w, C) float probabilities of an (H, W, 3) uint8 BGR image.
         """
         self._dataset = dataset
         self._answers = [np.rint(255 * answer(dataset[index].image)).astype(np.uint8) for index in range(len(dataset))]
+
+    @property
+    def classes(self) -> Classes:
+        """Those of the dataset."""
+        return self._dataset.classes
 
     def __len__(self) -> int:
         return len(self._dataset)
@@ -56,5 +62,5 @@ def cut_answers(answers: np.ndarray, window: np.ndarray, sample_hw: tuple[int, i
 
 
 def blended(counts: np.ndarray, answers: np.ndarray, share: float) -> np.ndarray:
-    """Class counts of cells, `share` of them a teacher's answers; (..., 12) float16. Both are 0 where the picture ends."""
+    """Class counts of cells, `share` of them a teacher's answers; (..., C) float16. Both are 0 where the picture ends."""
     return ((1 - share) * counts + share * CELL**2 * answers).astype(np.float16)

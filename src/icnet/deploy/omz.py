@@ -4,14 +4,16 @@ The formats are those of Open Model Zoo's `tools/model_tools` and `tools/accurac
 """
 
 import hashlib
+import json
 import re
 from pathlib import Path
 from typing import Any
 
-from icnet.base.classes import VOID
+from icnet.base.classes import CAMVID
 from icnet.base.errors import UsageError, require
 from icnet.deploy.quantize import Quantized
 from icnet.network.graph import convolutions
+from icnet.network.spec import Spec
 from icnet.network.weights import Weights, kernel_zeros
 
 MODEL_YML = "model.yml"
@@ -19,6 +21,9 @@ MODEL_YML = "model.yml"
 
 _WORTH_TELLING = 0.01
 """Share of zeros; the few weights of a dense network that rounding took to zero are not meant."""
+
+DATASET_META = "dataset_meta.json"
+"""Where Open Model Zoo's accuracy checker finds the classes, if they are not CamVid's."""
 
 _NO_LICENCE = "not stated by the weights"
 
@@ -56,7 +61,10 @@ def write_description(folder: Path, weights: Weights, output: str, quantized: Qu
     """
     documents = {MODEL_YML: model_description(folder, weights, quantized)}
     if output == "index":
-        documents["accuracy-check.yml"] = accuracy_check(folder.name, _miou(folder, weights, quantized), weights.spec.size_hw)
+        documents["accuracy-check.yml"] = accuracy_check(folder.name, _miou(folder, weights, quantized), weights.spec)
+        if weights.spec.classes != CAMVID:
+            meta = {"labels": weights.spec.classes.names, "segmentation_colors": weights.spec.classes.palette}
+            (folder / DATASET_META).write_text(json.dumps(meta), encoding="utf-8")
     yaml = require_yaml()
     for name, document in documents.items():
         (folder / name).write_text(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), encoding="utf-8")
@@ -72,7 +80,7 @@ def model_description(folder: Path, weights: Weights, quantized: Quantized | Non
     figure = "" if miou is None else f" ({miou:.2%} mIoU)"
     share = kernel_zeros(weights) / sum(conv.kernel_weights for conv in convolutions(weights.spec))
     sparsity = f" with {share:.0%} weight sparsity" if share >= _WORTH_TELLING else ""
-    eight_bits = ""
+    eight_bits, count = "", len(weights.spec.classes)
     if quantized is not None:
         calibration = quantized.calibration
         beside = "" if miou == quantized.miou_omz else f" ({quantized.miou_omz:.2%} mIoU)"
@@ -81,7 +89,7 @@ def model_description(folder: Path, weights: Weights, quantized: Quantized | Non
             f"(seed {calibration['seed']}; {calibration['tool']}), their names stand in the .xml"
         )
     return {
-        "description": f"{_network(weights)}{sparsity}, segmentation of road scenes into 12 classes{figure}{eight_bits}",
+        "description": f"{_network(weights)}{sparsity}, segmentation of road scenes into {count} classes{figure}{eight_bits}",
         "task_type": "semantic_segmentation",
         "files": [_file(path, folder) for path in paths],
         "input_info": [{"name": "data", "shape": [1, *weights.spec.size_hw, 3], "layout": "NHWC"}],
@@ -95,7 +103,8 @@ def _network(weights: Weights) -> str:
     runs = [*weights.about.get("history", []), weights.about]
     pretrained = any((run.get("recipe") or {}).get("initial") == "imagenet" for run in runs)
     name = "ICNet" if weights.spec.family == "icnet" else f"{weights.spec.name} (EfficientNet-Lite trunk, ICNet's cascade)"
-    return f"{name} trained on CamVid " + ("from ImageNet weights" if pretrained else "from scratch")
+    data = "on CamVid " if weights.spec.classes == CAMVID else ""
+    return f"{name} trained {data}" + ("from ImageNet weights" if pretrained else "from scratch")
 
 
 def _file(path: Path, folder: Path) -> dict[str, Any]:
@@ -112,15 +121,24 @@ def _miou(folder: Path, weights: Weights, quantized: Quantized | None) -> float 
     return miou if isinstance(miou, float) else None
 
 
-def accuracy_check(name: str, miou: float | None, size_hw: tuple[int, int]) -> dict[str, Any]:
-    """The content of `accuracy-check.yml`: the protocol behind the published mIoU, on the checker's dataset `CamVid`."""
-    height, width = size_hw
+def accuracy_check(name: str, miou: float | None, spec: Spec) -> dict[str, Any]:
+    """The content of `accuracy-check.yml`: the protocol behind the published mIoU, on the checker's dataset `CamVid`.
+
+    Where the classes are others, the checker's `--source` is a folder with the pictures in `images`, their masks (class indices)
+    under the same names in `masks`, all of them PNG files, and a copy of `DATASET_META`.
+    """
+    classes, (height, width) = spec.classes, spec.size_hw
     size = {"dst_width": width, "dst_height": height}
-    metric: dict[str, Any] = {"type": "mean_iou", "use_argmax": False, "ignore_label": VOID, "presenter": "print_vector"}
+    ignored = {} if classes.void is None else {"ignore_label": classes.void}
+    metric: dict[str, Any] = {"type": "mean_iou", "use_argmax": False, **ignored, "presenter": "print_vector"}
     if miou is not None:
         metric["reference"] = round(miou, 4)
-    dataset = {
-        "name": "CamVid",
+    dataset: dict[str, Any] = {"name": "CamVid"}
+    if classes != CAMVID:
+        conversion = {"converter": "common_semantic_segmentation", "images_dir": "images", "masks_dir": "masks"}
+        conversion["dataset_meta_file"] = DATASET_META
+        dataset = {"name": name, "data_source": "images", "annotation_conversion": conversion}
+    dataset |= {
         "preprocessing": [{"type": "resize", **size, "interpolation": "LINEAR"}],
         "postprocessing": [{"type": "resize_segmentation_mask", "apply_to": "annotation", **size}],
         "metrics": [metric],

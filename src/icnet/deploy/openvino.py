@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import openvino as ov
 
-from icnet.base.classes import NAMES
+from icnet.base.classes import CAMVID, Classes
 from icnet.base.errors import ModelError, OutputError, UsageError
 from icnet.deploy import omz
 from icnet.deploy.quantize import Quantized, require_nncf
@@ -21,8 +21,9 @@ from icnet.evaluation.reference import keras_network, require_keras
 from icnet.network.openvino_model import Output, openvino_model, with_output
 from icnet.network.stored import BLANK, MARK, sealed
 from icnet.network.weights import Weights, kernel_zeros
-from icnet.runtime.engine import ABOUT, Engine
+from icnet.runtime.engine import Engine
 from icnet.runtime.facts import ABOUT_MODEL, model_facts
+from icnet.runtime.ir import ABOUT, CLASSES
 
 Precision = Literal["fp32", "fp16", "int8"]
 """How kernels are stored. `int8` says how they are multiplied too; otherwise the arithmetic is the device's choice."""
@@ -35,14 +36,6 @@ FLOAT: tuple[Precision, ...] = ("fp32", "fp16")
 
 MAX_CHANGED = 0.001
 """Largest share of pixels whose class may differ from Keras."""
-
-MODEL_INFO = {
-    "model_type": "Segmentation",
-    "labels": " ".join(NAMES),
-    "reverse_input_channels": "False",
-    "resize_type": "standard",
-}
-"""What Intel's Model API reads from an IR, so that it needs no configuration."""
 
 
 @dataclass(frozen=True)
@@ -72,14 +65,26 @@ class ExportedIr:
     """Zeros among its kernel weights, counted in the file: as many as the weights have, `int8` more."""
 
 
-def save_ir(model: ov.Model, path: Path, about: dict[str, Any]) -> None:
-    """Write `.xml` and `.bin` with the facts that Model API needs, and `about` for `icnet info`.
+def model_info(classes: Classes) -> dict[str, str]:
+    """What Intel's Model API reads from an IR, so that it needs no configuration; it takes spaces for the ends of names."""
+    return {
+        "model_type": "Segmentation",
+        "labels": " ".join("_".join(name.split()) for name in classes.names),
+        "reverse_input_channels": "False",
+        "resize_type": "standard",
+    }
+
+
+def save_ir(model: ov.Model, path: Path, about: dict[str, Any], classes: Classes) -> None:
+    """Write `.xml` and `.bin` with the facts that Model API needs, `about` for `icnet info`, and the classes for the runtime.
 
     Raises:
         OutputError: the files cannot be written.
     """
-    for key, value in MODEL_INFO.items():
+    for key, value in model_info(classes).items():
         model.set_rt_info(value, ["model_info", key])
+    if classes != CAMVID:  # which a reader knows by its names
+        model.set_rt_info(json.dumps(classes.to_dict()), CLASSES)
     model.set_rt_info(json.dumps(about, sort_keys=True), ABOUT)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -170,12 +175,18 @@ def export(
                 report(f"writing and comparing {output} {precision}")
                 part = omz.ir_path(name, precision)
                 if precision == "int8" and quantized is not None:
-                    save_ir(with_output(quantized.model.clone(), output), stage / part, described(weights, quantized))
+                    save_ir(
+                        with_output(quantized.model.clone(), output),
+                        stage / part,
+                        described(weights, quantized),
+                        weights.spec.classes,
+                    )
                     engine = Engine(stage / part)
                     _check_change(changed_share(engine, frames, quantized.classes(frames)), output, precision)
                     changed = changed_share(engine, frames, expected)
                 else:
-                    save_ir(openvino_model(weights, output=output, half=precision == "fp16"), stage / part, described(weights))
+                    model = openvino_model(weights, output=output, half=precision == "fp16")
+                    save_ir(model, stage / part, described(weights), weights.spec.classes)
                     changed = changed_share(Engine(stage / part), frames, expected)
                     _check_change(changed, output, precision)
                 zeros = _check_zeros(stage / part, weights, quantized=precision == "int8")

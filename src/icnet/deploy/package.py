@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from icnet.base.classes import CAMVID
 from icnet.base.errors import ModelError, UsageError
 from icnet.base.files import write_bytes
 from icnet.deploy import omz
@@ -123,9 +122,10 @@ def package(
     for output in OUTPUTS:
         report(f"writing and comparing {output}")
         models[output] = f"{name}-{output}.xml"
-        save_ir(openvino_model(weights, output=output, half=True), folder / models[output], described(weights))
+        model = openvino_model(weights, output=output, half=True)
+        save_ir(model, folder / models[output], described(weights), weights.spec.classes)
         compared(output, MAX_CHANGED)
-    _write_text(folder / "classes.json", json.dumps(CAMVID.to_dict(), indent=2) + "\n")
+    _write_text(folder / "classes.json", json.dumps(weights.spec.classes.to_dict(), indent=2) + "\n")
     facts = model_facts(str(folder / models["weights"]))
     card = model_card(weights, facts, describe(folder, name, models), terms, address)
     _write_text(folder / "README.md", card)
@@ -148,7 +148,7 @@ def _write_weights(source: Source, path: Path, licence: str) -> Weights:
 
 def _write_int8(source: Source, weights: Weights, quantized: Quantized | None, path: Path) -> None:
     if quantized is not None:
-        save_ir(quantized.model, path, described(weights, quantized))
+        save_ir(quantized.model, path, described(weights, quantized), weights.spec.classes)
     elif source.int8 is not None:
         stored = read_stored(source.int8)
         write_bytes(path, stored.data)

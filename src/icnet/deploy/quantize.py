@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import openvino as ov
 
+from icnet.base.classes import Classes
 from icnet.base.errors import ModelError, UsageError, require
 from icnet.base.sample import Dataset
-from icnet.evaluation.accuracy import evaluate, predict
+from icnet.evaluation.accuracy import check_classes, evaluate, predict
 from icnet.evaluation.scores import Scores
 from icnet.network.openvino_model import INPUT, convolution_nodes, kernel_constant, openvino_model
 from icnet.runtime.core import core
@@ -52,11 +53,14 @@ class Quantized:
 
     model: ov.Model
     """Gives `logits`."""
+    table: Classes
+    """What of."""
     miou_float: float
     """Strict mIoU of the model before, a fraction."""
     miou_strict: float
     """Strict mIoU of this model on the same images."""
-    miou_omz: float
+    miou_omz: float | None
+    """None where no class is void."""
     calibration: dict[str, Any]
     """What to write into the model card: split, number and names of the calibration images, seed, tool."""
     float_layers: tuple[str, ...]
@@ -64,7 +68,7 @@ class Quantized:
 
     def classes(self, frames: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Class map of each (H, W, 3) uint8 BGR image, (H, W) uint8 of the network's input size."""
-        request = _request(self.model)
+        request = _request(self.model, self.table)
         return [predict(request, frame, request.size_hw) for frame in frames]
 
     @property
@@ -106,10 +110,11 @@ def quantize(
 
     Raises:
         ModelError: the guard cannot be met.
-        UsageError: NNCF is not installed.
+        UsageError: NNCF is not installed, or the images have other classes than the network.
         DataError: an image cannot be read.
     """
     options = options or QuantizeOptions()
+    check_classes(val, weights.spec)
     nncf = require_nncf()
     chosen = np.random.default_rng(options.seed).permutation(len(train))[: options.images]
     samples = [train[int(index)] for index in sorted(chosen)]
@@ -135,7 +140,13 @@ def quantize(
         model = _repaired(openvino_model(weights), dataset, len(samples), val, options.max_drop)
         after = _score(model, val)
     quantized = Quantized(
-        model, before.miou_strict, after.miou_strict, after.miou_omz, calibration, tuple(float_convolutions(model))
+        model,
+        weights.spec.classes,
+        before.miou_strict,
+        after.miou_strict,
+        after.miou_omz,
+        calibration,
+        tuple(float_convolutions(model)),
     )
     if not quantized.drop <= options.max_drop:
         raise ModelError(
@@ -171,7 +182,8 @@ class _Request:
 
     output: Output = "logits"
 
-    def __init__(self, compiled: ov.CompiledModel) -> None:
+    def __init__(self, compiled: ov.CompiledModel, classes: Classes) -> None:
+        self.classes = classes
         self.size_hw: tuple[int, int] = tuple(compiled.inputs[0].shape)[1:3]
         self._request = compiled.create_infer_request()
 
@@ -179,19 +191,19 @@ class _Request:
         return np.asarray(self._request.infer({INPUT: data.astype(np.float32)})[0])
 
 
-def _request(model: ov.Model) -> _Request:
-    return _Request(core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"}))
+def _request(model: ov.Model, classes: Classes) -> _Request:
+    return _Request(core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"}), classes)
 
 
 def _score(model: ov.Model, val: Dataset) -> Scores:
-    return evaluate((val[index] for index in range(len(val))), _request(model)).scores
+    return evaluate((val[index] for index in range(len(val))), _request(model, val.classes)).scores
 
 
 def _repaired(model: ov.Model, dataset: Any, images: int, val: Dataset, max_drop: float) -> ov.Model:
     """Quantize and repair, so that at most `max_drop` points of strict mIoU on `val` are lost."""
 
     def accuracy(compiled: ov.CompiledModel, indices: Iterable[int]) -> float:
-        return float(evaluate((val[index] for index in indices), _Request(compiled)).scores.miou_strict)
+        return float(evaluate((val[index] for index in indices), _Request(compiled, val.classes)).scores.miou_strict)
 
     return repair(model, dataset, images, accuracy, range(len(val)), max_drop=max_drop / 100)
 

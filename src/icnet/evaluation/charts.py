@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from icnet.base.classes import NAMES
+from icnet.base.classes import Classes
 from icnet.base.errors import UsageError
 from icnet.base.files import replacing
 
@@ -20,6 +20,10 @@ _RIGHT, _WRONG, _BAR = "#288c3c", "#c83232", "#4682b4"
 
 _DARK = 0.6
 """From this share on a cell is so dark that its figure is written in white."""
+
+
+_LARGEST = 60.0
+"""Inches of a confusion matrix."""
 
 
 def drawable(path: Path, notify: Callable[[str], None]) -> bool:
@@ -42,30 +46,32 @@ def drawable(path: Path, notify: Callable[[str], None]) -> bool:
     return True
 
 
-def draw_confusion(matrix: np.ndarray) -> Figure:
+def draw_confusion(matrix: np.ndarray, classes: Classes) -> Figure:
     """A confusion matrix, each row as shares of its true class in percent; one without pixels shows no figures.
 
     Args:
-        matrix: (12, 12) integer pixels, rows are truth.
+        matrix: (C, C) integer pixels, rows are truth.
+        classes: what rows and columns are called.
     """
     from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.figure import Figure
 
     totals = matrix.sum(axis=1, keepdims=True)
     shares = matrix / np.maximum(totals, 1)
-    figure = Figure(figsize=(9, 9), layout="constrained")
+    count, side = len(classes), max(9.0, min(_LARGEST, 0.75 * len(classes)))
+    figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.subplots()
     colours = LinearSegmentedColormap.from_list("wrong to right", [_WRONG, "white", _RIGHT])
-    axes.imshow(np.where(np.eye(len(NAMES)), shares, -shares), cmap=colours, vmin=-1, vmax=1)
+    axes.imshow(np.where(np.eye(count), shares, -shares), cmap=colours, vmin=-1, vmax=1)
     for row, column in np.argwhere(np.broadcast_to(totals, shares.shape)):
         share = shares[row, column]
         ink = "white" if share >= _DARK else "black"
         axes.text(column, row, f"{100 * share:.1f}", color=ink, ha="center", va="center")
     axes.set(title="% of each true class", xlabel="prediction", ylabel="truth")
-    axes.set_xticks(range(len(NAMES)), NAMES, rotation=45, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(len(NAMES)), NAMES)
-    axes.set_xticks(np.arange(len(NAMES) - 1) + 0.5, minor=True)
-    axes.set_yticks(np.arange(len(NAMES) - 1) + 0.5, minor=True)
+    axes.set_xticks(range(count), classes.names, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(count), classes.names)
+    axes.set_xticks(np.arange(count - 1) + 0.5, minor=True)
+    axes.set_yticks(np.arange(count - 1) + 0.5, minor=True)
     axes.grid(which="minor", color="gainsboro")
     axes.tick_params(which="both", length=0)
     return figure

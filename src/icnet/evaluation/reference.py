@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from icnet.base.classes import Classes
 from icnet.base.errors import UsageError
 from icnet.base.stderr import native_messages_dropped
 from icnet.network.graph import logits
@@ -62,13 +63,13 @@ class KerasNetwork:
 
     output: Output = "logits"
 
-    def __init__(self, model: keras.Model) -> None:
-        """Wrap an inference model that `icnet.network.keras_model.build` made."""
-        self._model = model
+    def __init__(self, model: keras.Model, classes: Classes) -> None:
+        """Wrap an inference model that `icnet.network.keras_model.build` made for these classes."""
+        self._model, self.classes = model, classes
         self.size_hw: tuple[int, int] = model.input_shape[1:3]
 
     def infer(self, data: np.ndarray) -> np.ndarray:
-        """(1, H, W, 3) uint8 BGR to logits, (1, 12, H/4, W/4) float32."""
+        """(1, H, W, 3) uint8 BGR to logits, (1, C, H/4, W/4) float32."""
         return np.ascontiguousarray(self._model.predict_on_batch(data.astype(np.float32)).transpose(0, 3, 1, 2))
 
 
@@ -83,10 +84,10 @@ class TorchNetwork:
 
         self._spec = weights.spec
         self._ops = TorchOps({name: to_torch(name, array) for name, array in weights.tensors.items()})
-        self.size_hw = weights.spec.size_hw
+        self.size_hw, self.classes = weights.spec.size_hw, weights.spec.classes
 
     def infer(self, data: np.ndarray) -> np.ndarray:
-        """(1, H, W, 3) uint8 BGR to logits, (1, 12, H/4, W/4) float32."""
+        """(1, H, W, 3) uint8 BGR to logits, (1, C, H/4, W/4) float32."""
         import torch
 
         from icnet.network.torch_ops import nchw
@@ -108,4 +109,4 @@ def keras_network(weights: Weights, size_hw: tuple[int, int] | None = None) -> K
 
     model = build(weights.spec, size_hw)
     set_weights(model, weights)
-    return KerasNetwork(model)
+    return KerasNetwork(model, weights.spec.classes)

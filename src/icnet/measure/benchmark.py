@@ -26,7 +26,8 @@ from icnet.network.registry import find_weights, read_model
 from icnet.network.spec import COMPACT_60, DEFAULT_MODEL, DENSE, LITE, Spec
 from icnet.network.weights import Weights, random_weights
 from icnet.runtime.core import core
-from icnet.runtime.engine import EngineOptions, read_ir
+from icnet.runtime.engine import EngineOptions
+from icnet.runtime.ir import read_ir
 from icnet.runtime.kernels import compiled
 from icnet.runtime.segmenter import Segmenter
 

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -45,7 +45,7 @@ _DEPTH = 1
 class ProcessOptions:
     """How sources are read, segmented and drawn."""
 
-    style: Style = field(default_factory=Style)
+    style: Style
     max_pixels: int = MAX_PIXELS
     """Of a picture or frame; larger ones are refused before they take memory."""
     allow_url: bool = False

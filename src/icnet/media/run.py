@@ -73,7 +73,7 @@ def run_batch(
         table = None
         if batch.stats is not None:
             keep = {entry["input"] for entry in report.kept}
-            table = stack.enter_context(Table(batch.stats, options.style.only, batch.zones, keep=keep))
+            table = stack.enter_context(Table(batch.stats, segmenter.classes, options.style.only, batch.zones, keep=keep))
         for is_image, group in groupby(jobs, lambda job: job.source.kind == "image"):
             part = list(group)
             todo = [job for job in part if job.source.shown not in report.done]

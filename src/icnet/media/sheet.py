@@ -76,7 +76,7 @@ def _small(job: Job, style: Style, max_pixels: int) -> Image.Image | None:
             if classes is None:
                 return None
             classes = cv2.resize(classes, frame.shape[1::-1], interpolation=cv2.INTER_NEAREST_EXACT)
-            picture = style.overlay(Segmentation(frame, classes), legend=False)
+            picture = style.overlay(Segmentation(frame, classes, style.table), legend=False)
     except (InputError, OSError):
         return None
     return Image.fromarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))

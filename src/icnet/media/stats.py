@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 
-from icnet.base.classes import NAMES
 from icnet.runtime.segmenter import Segmentation
 
 
@@ -27,7 +26,7 @@ class Tally:
     """Whether a video was left before its end."""
     size_hw: tuple[int, int] | None = None
     """Of the first frame."""
-    _shares: dict[str, float] = field(default_factory=lambda: dict.fromkeys(NAMES, 0.0))
+    _shares: dict[str, float] = field(default_factory=dict)
 
     def add(self, segmentation: Segmentation, seconds: float) -> None:
         """Count one frame that took `seconds`."""
@@ -36,11 +35,11 @@ class Tally:
         self.frames += 1
         self.seconds += seconds
         for name, share in segmentation.shares().items():
-            self._shares[name] += share
+            self._shares[name] = self._shares.get(name, 0.0) + share
 
     @property
     def shares(self) -> dict[str, float]:
-        """Class name to its mean fraction of the pixels; they sum to 1 as soon as there is a frame."""
+        """Class name to its mean fraction of the pixels; they sum to 1. None before there is a frame."""
         return {name: share / max(self.frames, 1) for name, share in self._shares.items()}
 
     @property

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from icnet.base.classes import NAMES
+from icnet.base.classes import Classes
 from icnet.base.errors import UsageError
 from icnet.base.files import cannot_write, replacing
 from icnet.results.zones import Zones
@@ -41,14 +41,17 @@ class Table:
 
     Its columns are `input`, `frame` (0 for a picture), `time_s` (empty for a picture), `zone` (empty for the whole image), and a
     share of each class, which is empty where a zone lies outside the image. What a spreadsheet would compute has `./` before it
-    as an input, and an apostrophe as a zone. Rows go to `NAME.partial.csv` until the end.
+    as an input, and an apostrophe as a zone or class. Rows go to `NAME.partial.csv` until the end.
     """
 
-    def __init__(self, path: Path, wanted: Sequence[int], zones: Zones | None = None, *, keep: Collection[str] = ()) -> None:
+    def __init__(
+        self, path: Path, table: Classes, wanted: Sequence[int], zones: Zones | None = None, *, keep: Collection[str] = ()
+    ) -> None:
         """Begin a table.
 
         Args:
             path: ends in `.csv` or `.parquet`.
+            table: names of the classes.
             wanted: class indices that become columns.
             zones: each becomes a row of its own.
             keep: names of inputs whose rows of an earlier table under this name are kept.
@@ -59,9 +62,9 @@ class Table:
         """
         check_name(path)
         self._path, self._zones = path, zones
-        self._names = [NAMES[index] for index in wanted]
+        self._names = [table.names[index] for index in wanted]
         self._partial = _partial(path)
-        columns = [*_KEYS, *self._names]
+        columns = [*_KEYS, *map(_column, self._names)]
         names = {_text(name) for name in keep}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -92,7 +95,7 @@ class Table:
                 raise cannot_write(self._path, error) from error
         if kind is None and self._path.suffix.lower() == ".parquet":
             with replacing(self._path) as temporary:
-                _to_parquet(self._partial, temporary, self._names)
+                _to_parquet(self._partial, temporary, [_column(name) for name in self._names])
             with suppress(OSError):
                 self._partial.unlink()
 
@@ -105,7 +108,7 @@ class Table:
         time = "" if time_s is None else round(time_s, _DIGITS)
         shares: dict[str, dict[str, float] | None] = {"": segmentation.shares()}
         if self._zones is not None:
-            shares |= self._zones.shares(segmentation.classes)
+            shares |= self._zones.shares(segmentation.classes, segmentation.table)
         try:
             for zone, of_class in shares.items():
                 values = ["" if of_class is None else round(of_class[column], _DIGITS) for column in self._names]
@@ -133,6 +136,11 @@ def count_rows(path: Path) -> Counter[str]:
 def has_rows(rows: Counter[str], name: str, count: int) -> bool:
     """Whether `count_rows` found all rows of an input."""
     return rows[_text(name)] == count
+
+
+def _column(name: str) -> str:
+    """What the column of a class is called."""
+    return f"class {name}" if name in _KEYS else _guarded(name, "'")
 
 
 def _text(name: str) -> str:

@@ -42,8 +42,8 @@ def icnet_logits(ops: Ops[T], data: T, spec: IcnetSpec, size_hw: tuple[int, int]
     x = ops.resize(image, "half", (height // 2, width // 2))  # 1/2, 3
     x = ops.conv(x, "stem1", spec.stem[0], 3, stride=2)  # 1/4, 64
     x = ops.conv(x, "stem2", spec.stem[1], 3)  # 1/4, 64
-    x = ops.conv(x, "stem3", spec.stem[2], 3)  # 1/4, 128
-    x = ops.max_pool(x, "stem_pool")  # 1/8, 128
+    x = ops.conv(x, "stem3", spec.stem[2], 3)  # 1/4, classes8
+    x = ops.max_pool(x, "stem_pool")  # 1/8, classes8
     for block in range(spec.blocks[0]):
         x = _bottleneck(ops, x, f"stage2_{block + 1}", spec.stage2, project=block == 0)  # 1/8, 256
     middle = _bottleneck(ops, x, "stage3_1", spec.stage3, project=True, stride=2)  # 1/16, 512
@@ -69,12 +69,12 @@ def icnet_logits(ops: Ops[T], data: T, spec: IcnetSpec, size_hw: tuple[int, int]
     fine = _fuse(ops, fused, detail, "fusion2", spec, eighth)  # 1/8, 256
 
     # A 1x1 classifier and a bilinear resize commute, so classifying first saves a 256-channel map at 1/4.
-    x = ops.project(fine, "classifier", spec.classes)  # 1/8, 12
-    full = ops.resize(x, "logits", quarter)  # 1/4, 12
+    x = ops.project(fine, "classifier", len(spec.classes))  # 1/8, classes
+    full = ops.resize(x, "logits", quarter)  # 1/4, classes
     if not auxiliary:
         return Heads(full)
     return Heads(
         full,
-        eighth=ops.resize(ops.project(fused, "auxiliary_eighth", spec.classes), "logits_eighth", eighth),
-        sixteenth=ops.resize(ops.project(coarse, "auxiliary_sixteenth", spec.classes), "logits_sixteenth", sixteenth),
+        eighth=ops.resize(ops.project(fused, "auxiliary_eighth", len(spec.classes)), "logits_eighth", eighth),
+        sixteenth=ops.resize(ops.project(coarse, "auxiliary_sixteenth", len(spec.classes)), "logits_sixteenth", sixteenth),
     )

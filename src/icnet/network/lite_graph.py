@@ -45,14 +45,14 @@ def lite_logits(ops: Ops[T], data: T, spec: LiteSpec, size_hw: tuple[int, int], 
         x = _fuse(ops, _smooth(ops, x, "smooth4", width2, spec), x2, "2", width2, at)  # 1/2, 0
 
     x = _smooth(ops, x, "head", width, spec)
-    full = _resized(ops, ops.project(x, "classifier", spec.classes), "logits", at, quarter)  # 1/4 of the input, 12
+    full = _resized(ops, ops.project(x, "classifier", len(spec.classes)), "logits", at, quarter)  # 1/4 of the input, classes
     if not auxiliary:
         return Heads(full)
     heads = [(fused8, hw8, "eighth", eighth), (fused16, hw16, "sixteenth", sixteenth)]
     return Heads(
         full,
         *(
-            _resized(ops, ops.project(fused, f"auxiliary_{name}", spec.classes), f"logits_{name}", have, want)
+            _resized(ops, ops.project(fused, f"auxiliary_{name}", len(spec.classes)), f"logits_{name}", have, want)
             for fused, have, name, want in heads
         ),
     )

@@ -158,8 +158,8 @@ def openvino_model(
 
     Args:
         weights: the trained network.
-        output: what the only output holds and what it is called; `logits` (1, 12, H/4, W/4) float32, `index` (1, H, W)
-            int32 class indices, `soft` (1, 12, H, W) float32 probabilities.
+        output: what the only output holds and what it is called; `logits` (1, C, H/4, W/4) float32, `index` (1, H, W)
+            int32 class indices, `soft` (1, C, H, W) float32 probabilities.
         size_hw: H and W of the input; the spec's own size if not given.
         half: keep the kernels as the fp16 numbers of the weight file, with the scale of batch normalisation beside them: half
             the size at no loss, since rounding a kernel that has the scale multiplied in would lose digits a second time.

@@ -54,7 +54,7 @@ class Ops(Protocol[T]):
 
 @dataclass(frozen=True)
 class Heads(Generic[T]):
-    """Class logits, NHWC with 12 channels."""
+    """Class logits, NHWC with a channel for each class."""
 
     full: T
     """At 1/4 of the input size: the output of the network."""

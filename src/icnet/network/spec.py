@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, Self
 
-from icnet.base.classes import NAMES
+from icnet.base.classes import CAMVID, Classes, unnamed
 from icnet.base.errors import ModelError, UsageError
 
 STRIDE = 16
@@ -24,7 +24,8 @@ class NetworkSpec:
     """What every family of networks has: everything that fixes a graph travels inside every weight file."""
 
     name: str
-    classes: int = len(NAMES)
+    classes: Classes = CAMVID
+    """What the network answers: one output each."""
     size_hw: tuple[int, int] = (720, 960)
     mean_bgr: tuple[float, float, float] = (103.94, 116.78, 123.68)
     std_bgr: tuple[float, float, float] = (57.38, 57.12, 58.40)
@@ -37,8 +38,9 @@ class NetworkSpec:
     """Fields whose numbers may be zero or less."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain types only, for JSON."""
-        return {"family": self.family, **asdict(self)}
+        """Plain types only, for JSON. CamVid's classes are told by their number, as files of old versions tell them."""
+        classes = len(CAMVID) if self.classes == CAMVID else self.classes.to_dict()
+        return {"family": self.family, **asdict(self), "classes": classes}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
@@ -53,7 +55,8 @@ class NetworkSpec:
             odd = ", ".join(sorted(set(values) ^ known))
             raise ModelError(f"the network description does not fit this version of icnet (fields: {odd}); update icnet")
         plain: dict[str, Any] = {key: _tuples(value) for key, value in values.items()}
-        for field in fields(cls):
+        plain["classes"] = _classes(values["classes"])
+        for field in (field for field in fields(cls) if field.name != "classes"):
             value = plain[field.name]
             if not _is_like(value, field.default, signed=field.name in cls.may_be_zero):
                 raise ModelError(
@@ -192,6 +195,14 @@ def spec_from_dict(values: dict[str, Any]) -> Spec:
     if not isinstance(family, str) or family not in _FAMILIES:
         raise ModelError(f"this version of icnet has no networks of the family {family!r:.40}; update icnet")
     return _FAMILIES[family].from_dict(values)
+
+
+def _classes(value: Any) -> Classes:
+    """A table, or that of a network of so many classes."""
+    try:
+        return unnamed(value) if isinstance(value, int) and not isinstance(value, bool) else Classes.from_dict(value)
+    except UsageError as error:
+        raise ModelError(f"the network description is damaged: {error}; get or make the file anew") from error
 
 
 def _tuples(value: Any) -> Any:

@@ -15,7 +15,7 @@ from typing import Any, Literal, Self, TextIO
 import cv2
 import numpy as np
 
-from icnet.base.classes import NAMES
+from icnet.base.classes import Classes
 from icnet.base.errors import UsageError
 from icnet.base.files import replacing
 from icnet.results.polygons import Region, regions
@@ -101,11 +101,12 @@ class GeoJsonWriter(_Document):
     picture upside down), holes are clockwise.
     """
 
-    def __init__(self, target: Path | TextIO, wanted: Sequence[int], *, min_area: int = 0) -> None:
+    def __init__(self, target: Path | TextIO, table: Classes, wanted: Sequence[int], *, min_area: int = 0) -> None:
         """Name the file; `with` creates it.
 
         Args:
             target: a file, whose folder is created when missing, or an open stream, which stays open.
+            table: names of the classes.
             wanted: indices of the classes to write.
             min_area: leave out regions of fewer pixels.
 
@@ -113,13 +114,13 @@ class GeoJsonWriter(_Document):
             OutputError: here or later, it cannot be written.
         """
         super().__init__(target, f'{{"type":"FeatureCollection","axes":{_json(_AXES)},"features":[')
-        self._wanted, self._min_area = wanted, min_area
+        self._names, self._wanted, self._min_area = table.names, wanted, min_area
 
     def add(self, frame: FrameInfo, classes: np.ndarray) -> None:
         """Write the regions of a frame; `classes` is its (H, W) uint8 class map."""
         when = {} if frame.time_s is None else {"time_s": round(frame.time_s, 6)}
         for region in regions(classes, self._wanted, min_area=self._min_area):
-            name = {"class": NAMES[region.class_index], "class_index": region.class_index}
+            name = {"class": self._names[region.class_index], "class_index": region.class_index}
             rings = [np.concatenate([ring, ring[:1]]).tolist() for ring in (region.outer, *region.holes)]
             feature = {
                 "type": "Feature",
@@ -141,12 +142,20 @@ class CocoWriter(_Document):
     """
 
     def __init__(
-        self, target: Path | TextIO, wanted: Sequence[int], *, form: CocoForm, min_area: int = 0, ids: CocoIds | None = None
+        self,
+        target: Path | TextIO,
+        table: Classes,
+        wanted: Sequence[int],
+        *,
+        form: CocoForm,
+        min_area: int = 0,
+        ids: CocoIds | None = None,
     ) -> None:
         """Name the file; `with` creates it.
 
         Args:
             target: a file, whose folder is created when missing, or an open stream, which stays open.
+            table: names of the classes.
             wanted: indices of the classes to write.
             form: of the annotations.
             min_area: leave out regions of fewer pixels, from run lengths too.
@@ -156,7 +165,7 @@ class CocoWriter(_Document):
             OutputError: here or later, it cannot be written.
         """
         super().__init__(target, '{"annotations":[')
-        self._wanted, self._min_area = wanted, min_area
+        self._names, self._wanted, self._min_area = table.names, wanted, min_area
         self._annotations = {"polygons": self._polygons, "rle": self._run_lengths}[form]
         self._ids = CocoIds() if ids is None else ids
         self._images: list[str] = []  # as text, which takes a tenth of the memory
@@ -204,7 +213,7 @@ class CocoWriter(_Document):
             yield index, {"segmentation": segmentation, "area": int(counts[1::2].sum()), "bbox": (left, top, width, height)}
 
     def _end(self) -> str:
-        categories = [{"id": index + 1, "name": NAMES[index]} for index in self._wanted]
+        categories = [{"id": index + 1, "name": self._names[index]} for index in self._wanted]
         images = ",\n".join(self._images)
         return f'],"images":[\n{images}\n],"categories":{_json(categories)}}}'
 

@@ -46,15 +46,15 @@ def _confidence(segmentation: Segmentation, _: Style) -> np.ndarray:
 
 
 def _geojson(target: Path | TextIO, style: Style, _: CocoIds | None) -> Document:
-    return GeoJsonWriter(target, style.outlined, min_area=style.min_area)
+    return GeoJsonWriter(target, style.table, style.outlined, min_area=style.min_area)
 
 
 def _coco(target: Path | TextIO, style: Style, ids: CocoIds | None) -> Document:
-    return CocoWriter(target, style.outlined, form="polygons", min_area=style.min_area, ids=ids)
+    return CocoWriter(target, style.table, style.outlined, form="polygons", min_area=style.min_area, ids=ids)
 
 
 def _rle(target: Path | TextIO, style: Style, ids: CocoIds | None) -> Document:
-    return CocoWriter(target, style.outlined, form="rle", min_area=style.min_area, ids=ids)
+    return CocoWriter(target, style.table, style.outlined, form="rle", min_area=style.min_area, ids=ids)
 
 
 def _classes(segmentation: Segmentation, style: Style) -> np.ndarray:

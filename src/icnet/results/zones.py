@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from icnet.base.classes import Classes
 from icnet.base.errors import UsageError
 from icnet.results.polygons import fill
 from icnet.runtime.overlay import class_shares
@@ -40,18 +41,18 @@ class Zones:
         self._size_hw = (0, 0)
         self._areas: dict[str, tuple[tuple[slice, slice], np.ndarray]] = {}
 
-    def shares(self, classes: np.ndarray) -> dict[str, dict[str, float] | None]:
+    def shares(self, classes: np.ndarray, table: Classes) -> dict[str, dict[str, float] | None]:
         """What the classes of a class map, (H, W) uint8, take of each zone.
 
         Returns:
-            Zone to class name to its fraction of the zone's pixels, all twelve classes; None for a zone without a pixel there.
+            Zone to class name to its fraction of the zone's pixels, all of the table; None for a zone without a pixel there.
         """
         if self._size_hw != classes.shape:
             height, width = classes.shape
             self._size_hw = (height, width)
             self._areas = {name: self._area(polygon) for name, polygon in self._polygons.items()}
         inside = {name: classes[window][mask] for name, (window, mask) in self._areas.items()}
-        return {name: class_shares(pixels) if pixels.size else None for name, pixels in inside.items()}
+        return {name: class_shares(pixels, table) if pixels.size else None for name, pixels in inside.items()}
 
     def _area(self, polygon: np.ndarray) -> tuple[tuple[slice, slice], np.ndarray]:
         """The part of the picture around a polygon, and which of its pixels are inside."""

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from icnet.base.classes import VOID
 from icnet.base.cores import available_cores
 from icnet.base.errors import UsageError
 from icnet.runtime.kernels import Map, argmax_rows, interpolated_at, softmax_rows, taps
@@ -88,15 +87,17 @@ def decode_both(
     *,
     confidence: bool,
     abstain: float = 0.0,
+    void: int | None = None,
     threads: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """`decode`, and `decode_confidence` if it is wanted; pixels of less confidence than `abstain`, 0 to 1, become Unlabeled."""
+    """`decode`, and `decode_confidence` if it is wanted; pixels of less confidence than `abstain`, 0 to 1, become `void`."""
+    assert void is not None or not abstain, "no class to abstain with"
     classes = decode(raw, output, size_hw, threads=threads)
     if not (confidence or abstain):
         return classes, None
     found = decode_confidence(raw, output, classes, threads=threads)
     if abstain:
-        classes[found < 255 * abstain] = VOID
+        classes[found < 255 * abstain] = void
     return classes, found if confidence else None
 
 

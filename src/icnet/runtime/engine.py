@@ -1,6 +1,5 @@
 """A compiled model: arrays in, raw output out, in OpenVINO and without Keras."""
 
-import json
 import os
 import threading
 from collections import deque
@@ -15,22 +14,18 @@ import numpy as np
 import openvino as ov
 from openvino.preprocess import PrePostProcessor
 
+from icnet.base.classes import Classes
 from icnet.base.cores import available_cores, visible_cores
-from icnet.base.errors import ModelError, UsageError, check_counts
-from icnet.network.openvino_model import INPUT, OUTPUTS, Output, openvino_model
+from icnet.base.errors import UsageError, check_counts
+from icnet.network.openvino_model import INPUT, Output, openvino_model
 from icnet.network.registry import is_ir, read_model
 from icnet.network.spec import DEFAULT_MODEL
-from icnet.network.stored import Stored
 from icnet.network.weights import parse_weights
 from icnet.runtime.cache import compile_cached
 from icnet.runtime.core import check_process, core, never_free_in_forks
+from icnet.runtime.ir import check_contract, read_classes, read_ir
 
 T = TypeVar("T")
-
-ABOUT = ["icnet", "about"]
-"""Where an IR keeps free facts as JSON."""
-
-_CONTRACT = f"expected one input {INPUT!r} (1, H, W, 3) and one output named {', '.join(OUTPUTS[:-1])} or {OUTPUTS[-1]}"
 
 
 @dataclass(frozen=True)
@@ -59,6 +54,7 @@ class Engine:
         name: the published or described name; for an IR the file's stem.
         output: what `infer` returns: `logits`, `soft` or `index`.
         size_hw: H and W that `infer` takes.
+        classes: what the network answers.
         sha256: of the bytes that run here, see `icnet.network.stored.Stored`; the files may have changed since.
         from_cache: whether the compiled model lay on the disk already.
     """
@@ -66,6 +62,7 @@ class Engine:
     name: str
     output: Output
     size_hw: tuple[int, int]
+    classes: Classes
 
     def __init__(self, model: str | Path = DEFAULT_MODEL, options: EngineOptions | None = None) -> None:
         """Load and compile.
@@ -87,6 +84,7 @@ class Engine:
             self.name = stored.path.stem
             network = read_ir(stored)
             self.output, self.size_hw = check_contract(network, stored.path)
+            self.classes = read_classes(network, stored.path)
             if size_hw not in (None, self.size_hw):
                 raise UsageError(
                     f"{model} takes only {self.size_hw[0]}x{self.size_hw[1]} (height x width): use .safetensors weights"
@@ -94,6 +92,7 @@ class Engine:
         else:
             weights = parse_weights(stored)
             self.name, self.output, self.size_hw = weights.spec.name, "logits", size_hw or weights.spec.size_hw
+            self.classes = weights.spec.classes
             network = openvino_model(weights, output=self.output, size_hw=self.size_hw)
         # Full float32 where the weights are: classes must not depend on whether a CPU happens to have bfloat16.
         settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
@@ -126,7 +125,7 @@ class Engine:
             data: (1, H, W, 3) uint8 BGR of `size_hw`; see `icnet.runtime.preprocess.resize_frame`.
 
         Returns:
-            `logits` (1, 12, H/4, W/4) float32, `soft` (1, 12, H, W) float32 or `index` (1, H, W) integer; the caller's own copy.
+            `logits` (1, C, H/4, W/4) float32, `soft` (1, C, H, W) float32 or `index` (1, H, W) integer; the caller's own copy.
 
         Raises:
             UsageError: a stream is open, or this process was forked off since.
@@ -235,46 +234,3 @@ def _with_bytes(network: ov.Model) -> ov.Model:
     steps = PrePostProcessor(network)
     steps.input().tensor().set_element_type(ov.Type.u8)
     return steps.build()
-
-
-def read_ir(stored: Stored) -> ov.Model:
-    """An OpenVINO IR, from its bytes: from files OpenVINO would map the `.bin`, and change or die with it.
-
-    Raises:
-        ModelError: it is damaged.
-    """
-    try:
-        return core().read_model(stored.data, ov.Tensor(np.frombuffer(stored.binary, np.uint8)))
-    except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1].strip()
-        raise ModelError(f"{stored.path} is not a readable OpenVINO model ({reason}): export it again") from error
-
-
-def read_about(network: ov.Model) -> dict[str, Any]:
-    """What an IR of this project tells about itself, such as its accuracy and how it was quantized; empty if nothing."""
-    try:
-        about = json.loads(network.get_rt_info(ABOUT).astype(str))
-    except (RuntimeError, ValueError, RecursionError):
-        return {}
-    return about if isinstance(about, dict) else {}
-
-
-def check_contract(network: ov.Model, path: Path) -> tuple[Output, tuple[int, int]]:
-    """What an IR gives and the (H, W) it takes.
-
-    Raises:
-        ModelError: its inputs and outputs are not those of this project's exports.
-    """
-    names = sorted(name for port in network.outputs for name in port.get_names())
-    outputs = [name for name in OUTPUTS if name in names]
-    taken = [port for port in network.inputs if INPUT in port.get_names() and port.partial_shape.is_static]
-    if len(network.inputs) != 1 or not taken or len(taken[0].shape) != 4:
-        inputs = [f"{'/'.join(sorted(port.get_names())) or 'unnamed'} {port.partial_shape}" for port in network.inputs]
-        raise ModelError(f"{path} has the inputs {', '.join(inputs) or 'none'}: {_CONTRACT}")
-    if len(network.outputs) != 1 or len(outputs) != 1:
-        raise ModelError(f"{path} has the outputs {', '.join(names) or 'without names'}: {_CONTRACT}")
-    batch, height, width, channels = (int(side) for side in taken[0].shape)
-    given, expected = network.outputs[0].partial_shape, 3 if outputs[0] == "index" else 4
-    if (batch, channels) != (1, 3) or given.rank.is_dynamic or given.rank.get_length() != expected:
-        raise ModelError(f"{path} maps {taken[0].partial_shape} to {given}: {_CONTRACT}")
-    return outputs[0], (height, width)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from icnet.base.classes import Classes
 from icnet.base.errors import ModelError
 from icnet.network.graph import ConvShape, convolutions
 from icnet.network.registry import SHA256, is_ir, read_model
@@ -66,11 +67,19 @@ class Facts:
     """Accuracy and licence, as far as the file tells them, and where it was `pulled` from, with the commit."""
     layers: tuple[LayerFacts, ...]
     """Every convolution of the inference graph, in order."""
+    size_hw: tuple[int, int]
+    """H and W of the input."""
+    classes: Classes
 
     def to_dict(self, *, layers: bool = False) -> dict[str, Any]:
-        """One document, ready for JSON; flat unless it shall hold the list `layers`."""
-        values = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in ("about", "layers")}
-        return values | self.about | ({"layers": [asdict(layer) for layer in self.layers]} if layers else {})
+        """One document, ready for JSON; flat but for `size`, `classes` and, if wanted, the list `layers`."""
+        apart = ("about", "layers", "size_hw", "classes")
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in apart}
+        values |= self.about | {
+            "size": dict(zip(("height", "width"), self.size_hw, strict=True)),
+            "classes": self.classes.to_dict(),
+        }
+        return values | ({"layers": [asdict(layer) for layer in self.layers]} if layers else {})
 
 
 def model_facts(model: str) -> Facts:
@@ -84,7 +93,7 @@ def model_facts(model: str) -> Facts:
     """
     if model in PRESETS and model not in SHA256:
         spec = PRESETS[model]
-        return _facts(model, spec.size_hw, [(conv, None) for conv in convolutions(spec)], None, {})
+        return _facts(model, spec.size_hw, spec.classes, [(conv, None) for conv in convolutions(spec)], None, {})
     stored = read_model(model)
     facts = _ir_facts(stored) if is_ir(str(stored.path)) else _weight_facts(stored)
     return replace(facts, about=facts.about | {"pulled": stored.origin}) if stored.origin else facts
@@ -93,7 +102,7 @@ def model_facts(model: str) -> Facts:
 def _weight_facts(stored: Stored) -> Facts:
     weights = parse_weights(stored)
     counted = [(conv, _zeros(weights.tensors[f"{conv.name}/kernel"])) for conv in convolutions(weights.spec)]
-    return _facts(weights.spec.name, weights.spec.size_hw, counted, stored, weights.about)
+    return _facts(weights.spec.name, weights.spec.size_hw, weights.spec.classes, counted, stored, weights.about)
 
 
 def _zeros(array: np.ndarray) -> int:
@@ -103,6 +112,7 @@ def _zeros(array: np.ndarray) -> int:
 def _facts(
     name: str,
     size_hw: tuple[int, int],
+    classes: Classes,
     counted: Sequence[tuple[ConvShape, int | None]],
     stored: Stored | None,
     about: dict[str, Any],
@@ -127,6 +137,8 @@ def _facts(
         sha256=stored.sha256 if stored else None,
         about={key: about[key] for key in ABOUT_MODEL if _is_plain(about.get(key))},
         layers=layers,
+        size_hw=size_hw,
+        classes=classes,
     )
 
 
@@ -150,7 +162,7 @@ def _layer(conv: ConvShape, zeros: int | None, dense: ConvShape | None) -> Layer
 
 def _ir_facts(stored: Stored) -> Facts:
     from icnet.network.openvino_model import convolution_nodes, kernel_constant
-    from icnet.runtime.engine import check_contract, read_about, read_ir
+    from icnet.runtime.ir import check_contract, read_about, read_classes, read_ir
 
     network, path = read_ir(stored), stored.path
     _, size_hw = check_contract(network, path)
@@ -169,4 +181,4 @@ def _ir_facts(stored: Stored) -> Facts:
         counted.append((conv, _zeros(kernel)))
     if not counted:
         raise ModelError(f"{path} has no convolution: expected a model exported by icnet")
-    return _facts(path.stem, size_hw, counted, stored, read_about(network))
+    return _facts(path.stem, size_hw, read_classes(network, path), counted, stored, read_about(network))

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from icnet.base.classes import Classes
 from icnet.base.errors import UsageError
 from icnet.network.spec import DEFAULT_MODEL
 from icnet.runtime.decode import decode_both
@@ -26,14 +27,16 @@ class Segmentation:
     frame: np.ndarray
     """(H, W, 3) uint8 BGR, as given."""
     classes: np.ndarray
-    """(H, W) uint8 class indices, the position in `icnet.base.classes.NAMES`."""
+    """(H, W) uint8 class indices, positions in `table.names`."""
+    table: Classes
+    """What they mean."""
     confidence: np.ndarray | None = None
     """(H, W) uint8, 255 times the probability that the network gives to its most probable class, which is the class of the pixel
     unless it abstained; None if it was not asked for."""
 
     def shares(self) -> dict[str, float]:
-        """Class name to its fraction of the pixels, all twelve classes; they sum to 1."""
-        return class_shares(self.classes)
+        """Class name to its fraction of the pixels, all classes; they sum to 1."""
+        return class_shares(self.classes, self.table)
 
     def overlay(self, *, opacity: float = OPACITY, legend: bool = True) -> np.ndarray:
         """The frame with the class colours blended over it, (H, W, 3) uint8 BGR.
@@ -42,7 +45,7 @@ class Segmentation:
             opacity: 0 shows only the frame, 1 only the colours.
             legend: name the classes that are present, in a corner.
         """
-        return draw_overlay(self.frame, self.classes, opacity=opacity, legend=legend)
+        return draw_overlay(self.frame, self.classes, self.table, opacity=opacity, legend=legend)
 
 
 class Segmenter:
@@ -53,6 +56,7 @@ class Segmenter:
 
     Attributes:
         engine: the compiled model.
+        classes: what the model answers: names, colours, and which class means "no label".
         abstain: the least confidence with which a pixel keeps its class.
     """
 
@@ -62,12 +66,14 @@ class Segmenter:
         Args:
             model: a published name, a `.safetensors` weight file, the `.xml` of an OpenVINO IR, or `hf://USER/NAME[@REVISION]`.
             options: `EngineOptions(cache=True)` if not given, which keeps the compiled model on the disk.
-            abstain: pixels of which the network is less sure than this, from 0 to 1, become Unlabeled.
+            abstain: pixels of which the network is less sure than this, from 0 to 1, get the class for "no label".
 
         Raises:
-            ModelError, UsageError: see `icnet.runtime.engine.Engine`; or the model cannot tell how sure it is.
+            ModelError, UsageError: see `icnet.runtime.engine.Engine`; or the model cannot tell how sure it is, or has no such
+                class.
         """
         self.engine = Engine(model, options or EngineOptions(cache=True))
+        self.classes = self.engine.classes
         self.abstain = self._checked(abstain)
 
     def _checked(self, abstain: float) -> float:
@@ -75,6 +81,8 @@ class Segmenter:
             raise UsageError(f"a model cannot abstain below a confidence of {abstain:g}: give a number from 0 to 1")
         if abstain and self.engine.output == "index":
             raise UsageError("this model gives class indices only, so it cannot abstain: use one whose output is soft or logits")
+        if abstain and self.classes.void is None:
+            raise UsageError('this model has no class for "no label", so it cannot abstain: leave that out')
         return abstain
 
     def __call__(
@@ -146,6 +154,13 @@ class Segmenter:
 
     def _segmentation(self, frame_bgr: np.ndarray, raw: np.ndarray, confidence: bool, abstain: float) -> Segmentation:
         engine, (height, width) = self.engine, frame_bgr.shape[:2]
-        threads = engine.options.threads
-        both = decode_both(raw, engine.output, (height, width), confidence=confidence, abstain=abstain, threads=threads)
-        return Segmentation(frame_bgr, *both)
+        classes, known = decode_both(
+            raw,
+            engine.output,
+            (height, width),
+            confidence=confidence,
+            abstain=abstain,
+            void=self.classes.void,
+            threads=engine.options.threads,
+        )
+        return Segmentation(frame_bgr, classes, self.classes, known)

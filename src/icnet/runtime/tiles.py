@@ -12,7 +12,6 @@ from itertools import product
 import cv2
 import numpy as np
 
-from icnet.base.classes import NAMES
 from icnet.base.errors import UsageError
 from icnet.runtime.decode import decode_both
 from icnet.runtime.preprocess import check_frame
@@ -106,7 +105,7 @@ def segment_tiled(
     confidences = np.empty_like(classes) if confidence else None
     windows = product(range(len(rows.starts)), range(len(columns.starts)))
     with closing(engine.stream(windows, data)) as raws:
-        for top, scores in _bands(raws, rows, columns):
+        for top, scores in _bands(raws, rows, columns, len(segmenter.classes)):
             bottom = top + scores.shape[2]
             # Pixels of a band's outermost rows lie between its cells and those of another band. The upper ones are right already,
             # the next band puts the lower ones right.
@@ -114,12 +113,18 @@ def segment_tiled(
             there = slice(here.start - top * cell, here.stop - top * cell)
             size_hw = ((bottom - top) * cell, columns.cells * cell)
             found, known = decode_both(
-                scores, engine.output, size_hw, confidence=confidence, abstain=segmenter.abstain, threads=threads
+                scores,
+                engine.output,
+                size_hw,
+                confidence=confidence,
+                abstain=segmenter.abstain,
+                void=segmenter.classes.void,
+                threads=threads,
             )
             classes[here] = found[there, :width]
             if confidences is not None and known is not None:
                 confidences[here] = known[there, :width]
-    return Segmentation(frame_bgr, classes, confidences)
+    return Segmentation(frame_bgr, classes, segmenter.classes, confidences)
 
 
 def _cut(frame_bgr: np.ndarray, top: int, left: int, size_hw: tuple[int, int]) -> np.ndarray:
@@ -132,18 +137,18 @@ def _cut(frame_bgr: np.ndarray, top: int, left: int, size_hw: tuple[int, int]) -
 
 
 def _bands(
-    raws: Iterable[tuple[tuple[int, int], np.ndarray | None]], rows: Axis, columns: Axis
+    raws: Iterable[tuple[tuple[int, int], np.ndarray | None]], rows: Axis, columns: Axis, classes: int
 ) -> Generator[tuple[int, np.ndarray], None, None]:
     """Blend windows, row by row of windows, and let go what is finished.
 
-    `raws` gives the index of each window in `rows` and `columns`, and its (1, 12, h, w) scores.
+    `raws` gives the index of each window in `rows` and `columns`, and its (1, C, h, w) scores.
 
     Yields:
-        The first row of a band of cells, and its blended scores (1, 12, rows, cells of `columns`), which hold good only until
+        The first row of a band of cells, and its blended scores (1, C, rows, cells of `columns`), which hold good only until
         the next one is asked for. Together they make up the whole map; each begins with the last two rows of the one before,
         if that has as many.
     """
-    top, sums = 0, np.zeros((1, len(NAMES), rows.weights.shape[1] + 2, columns.cells), np.float32)
+    top, sums = 0, np.zeros((1, classes, rows.weights.shape[1] + 2, columns.cells), np.float32)
     for (row, column), raw in raws:
         assert raw is not None, "every window has an image"
         assert raw.shape[2:] == (rows.window, columns.window), f"{raw.shape} for a window of other cells"

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from icnet.base.classes import NAMES
+from icnet.base.classes import CAMVID
 from icnet.street.canvas import Air, Card
 from icnet.street.ground import StreetPlan, paint_ground
 from icnet.street.houses import House
@@ -18,7 +18,7 @@ from icnet.street.world import Mover, World, upright
 T = TypeVar("T")
 
 BUILDING, POLE, TREE, SIGN, FENCE, BIKE = (
-    NAMES.index(name) for name in ("Building", "Pole", "Tree", "SignSymbol", "Fence", "Bike")
+    CAMVID.index(name) for name in ("Building", "Pole", "Tree", "SignSymbol", "Fence", "Bike")
 )
 VIEW_M = 170.0
 """The street goes on this far beyond the end of the drive, and ends at a row of houses."""

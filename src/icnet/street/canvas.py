@@ -13,7 +13,7 @@ from math import ceil, floor, log2
 import cv2
 import numpy as np
 
-from icnet.base.classes import NAMES, PALETTE_RGB, VOID
+from icnet.base.classes import CAMVID
 from icnet.street.camera import Camera, clip_near
 from icnet.street.ground import SPAN_M, TEXEL_M, TILE_M, Ground
 from icnet.street.texture import Texture
@@ -24,7 +24,7 @@ NEAR_M = 0.4
 MIN_AREA_PX = 0.5
 """Smaller surfaces are left out: the outline of each would still colour a whole pixel."""
 
-SKY = NAMES.index("Sky")
+SKY, VOID = CAMVID.index("Sky"), CAMVID.index("Unlabeled")
 _SKY_M = 900.0
 _UNIT = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], dtype=np.float32)
 
@@ -115,7 +115,7 @@ class Canvas:
         edge = np.column_stack([span * width, height * (0.965 + 0.16 * (span - 0.62) ** 2)])
         outline = np.concatenate([edge, [[1.05 * width, 1.1 * height], [-0.05 * width, 1.1 * height]]]).round().astype(np.int32)
         cv2.fillPoly(self.labels, [outline], VOID)
-        cv2.fillPoly(self.image, [outline], PALETTE_RGB[VOID][::-1].tolist() if self.flat else (38, 36, 34))
+        cv2.fillPoly(self.image, [outline], CAMVID.palette_rgb[VOID][::-1].tolist() if self.flat else (38, 36, 34))
 
     def draw(self, cards: list[Card]) -> None:
         """Paint cards over what is there, as if the one with the largest order came first and equal ones in the order given.
@@ -160,7 +160,7 @@ class Canvas:
             cover = cv2.warpPerspective(alpha, to_pixels, size, borderMode=cv2.BORDER_REPLICATE)
             cv2.bitwise_and(mask, cv2.threshold(cover, 127, 255, cv2.THRESH_BINARY)[1], dst=mask)
         if self.flat:
-            seen = np.full((*mask.shape, 3), PALETTE_RGB[card.label][::-1], dtype=np.uint8)
+            seen = np.full((*mask.shape, 3), CAMVID.palette_rgb[card.label][::-1], dtype=np.uint8)
         else:
             seen = cv2.warpPerspective(colour, to_pixels, size, borderMode=cv2.BORDER_REPLICATE)
             seen = cv2.convertScaleAbs(seen, alpha=card.gain * (1 - haze), beta=self.air.colour * haze)
@@ -226,7 +226,7 @@ class Canvas:
         colour = (colour * (sheen * (1 - haze)) + self.air.colour * haze).astype(np.uint8)
         labels = ground.classes(offset)
         if self.flat:
-            colour = PALETTE_RGB[labels][..., ::-1]
+            colour = CAMVID.palette_rgb[labels][..., ::-1]
         mask = below.astype(np.uint8)
         cv2.copyTo(np.ascontiguousarray(colour), mask, self.image[first:])
         cv2.copyTo(labels, mask, self.labels[first:])

@@ -9,6 +9,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
+from icnet.base.classes import CAMVID, Classes
 from icnet.base.errors import UsageError
 from icnet.base.sample import Sample
 from icnet.street.builder import Builder
@@ -68,6 +69,11 @@ class StreetDrive:
         rng = np.random.default_rng([3, self.options.seed])
         self._phases = rng.uniform(0, 2 * np.pi, 6)
         self._exposure = float(rng.uniform(*EXPOSURE))
+
+    @property
+    def classes(self) -> Classes:
+        """CamVid's."""
+        return CAMVID
 
     def __len__(self) -> int:
         """Number of frames."""
@@ -133,6 +139,11 @@ class StreetSet:
         if self.count < 1 or self.seed < 0:
             raise UsageError(f"a street set of {self.count} scenes and seed {self.seed}: give at least 1 scene and a seed from 0")
         StreetOptions(size_hw=self.size_hw)
+
+    @property
+    def classes(self) -> Classes:
+        """CamVid's."""
+        return CAMVID
 
     def __len__(self) -> int:
         """Number of scenes."""

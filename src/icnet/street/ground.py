@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from icnet.base.classes import NAMES
+from icnet.base.classes import CAMVID
 from icnet.street.texture import Colour, clouds, to_bytes
 
-ROAD, PAVEMENT, TREE = (NAMES.index(name) for name in ("Road", "Pavement", "Tree"))
+ROAD, PAVEMENT, TREE = (CAMVID.index(name) for name in ("Road", "Pavement", "Tree"))
 
 TILE_M = 48.0
 """Length of street after which the ground repeats; a multiple of the dash and slab lengths."""

@@ -7,13 +7,13 @@ from itertools import pairwise
 import cv2
 import numpy as np
 
-from icnet.base.classes import NAMES
+from icnet.base.classes import CAMVID
 from icnet.street.bodies import Body
 from icnet.street.canvas import Card
 from icnet.street.texture import Colour, Texture, flat, to_bytes
 
 Point = tuple[float, float, float]
-VEHICLE = NAMES.index("Vehicle")
+VEHICLE = CAMVID.index("Vehicle")
 PX_M = 90
 PAINTS: tuple[Colour, ...] = (
     (150, 150, 148),

@@ -6,13 +6,13 @@ from functools import cached_property
 
 import numpy as np
 
-from icnet.base.classes import NAMES
+from icnet.base.classes import CAMVID
 from icnet.street.canvas import Air, Card
 from icnet.street.ground import Ground, StreetPlan
 from icnet.street.texture import Texture
 from icnet.street.vehicles import Vehicle
 
-PEDESTRIAN = NAMES.index("Pedestrian")
+PEDESTRIAN = CAMVID.index("Pedestrian")
 
 
 def upright(at: np.ndarray, size_m: tuple[float, float], look: tuple[Texture, int], *, order: float | None = None) -> Card:

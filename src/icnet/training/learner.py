@@ -21,6 +21,7 @@ from icnet.network.spec import Spec
 from icnet.network.weights import Weights
 from icnet.training.average import WeightAverage
 from icnet.training.grow import grow
+from icnet.training.heads import carried
 from icnet.training.objective import objective
 from icnet.training.pruning import GradualPruning
 from icnet.training.recipe import Recipe, crop_stages, learning_rate
@@ -43,19 +44,24 @@ class Learner:
         """Build the network `spec`, to be trained by `recipe` on `train` and scored on `val`, from which it never learns.
 
         Args:
-            spec: the network.
+            spec: the network, for the classes of the datasets.
             recipe: how to train it.
             train: images to learn from.
             val: images to score.
-            initial: what `recipe.initial` names: weights to start from, of this network or a narrower one.
+            initial: what `recipe.initial` names: weights to start from, of this network or a narrower one, and of any classes:
+                see `icnet.training.heads.carried`.
             teacher: what `recipe.distillation.teacher` names.
 
         Raises:
-            UsageError: the crop does not fit the strides, or a dataset is empty.
+            UsageError: the crop does not fit the strides, a dataset is empty, or the datasets or the teacher have other classes.
             ModelError: the initial weights belong to another network.
         """
         if not len(train) or not len(val):
             raise UsageError("training and validation need at least one image each: check the dataset folder")
+        tables = {"training data": train.classes, "validation data": val.classes}
+        for what, table in (tables | ({"teacher": teacher.spec.classes} if teacher else {})).items():
+            if table.names != spec.classes.names:
+                raise UsageError(f"the {what} has other classes than the network: give both the same, in the same order")
         if keras.backend.backend() == "tensorflow" and min(stage.size for stage in crop_stages(recipe, len(train))) < 2:
             # The filter gradient of a 1x1 convolution with stride 2 writes beyond its memory (2.21, oneDNN).
             raise UsageError("TensorFlow cannot train on batches of one crop: use two or more, or set KERAS_BACKEND=torch")
@@ -74,12 +80,12 @@ class Learner:
         self.objective = objective(spec, recipe, crops_hw, self._survey.counts, teacher=imitated)
         self.model = self.objective.network
         if initial is not None:
-            set_weights(self.model, grow(initial, spec, seed=recipe.seed))
+            set_weights(self.model, grow(carried(initial, spec.classes, seed=recipe.seed), spec, seed=recipe.seed))
         self._whole: keras.Model | None = None
         self.average = WeightAverage(self.objective.models[0].trainable_variables, recipe.ema_momentum)
         self._stepper = optimizer_step(self.objective, self.average)
         self.place = self._stepper.place
-        self.pruning = GradualPruning(self.model, recipe.pruning, self.total_steps) if recipe.pruning else None
+        self.pruning = GradualPruning(self.model, self.spec.classes, recipe.pruning, self.total_steps) if recipe.pruning else None
 
     def _lay_out(self, recipe: Recipe) -> None:
         self.recipe, stages = recipe, crop_stages(recipe, len(self.train))
@@ -92,7 +98,7 @@ class Learner:
         """Train by `recipe`, which differs in its epochs alone, from the first step on."""
         self._lay_out(recipe)
         if recipe.pruning:
-            self.pruning = GradualPruning(self.model, recipe.pruning, self.total_steps)
+            self.pruning = GradualPruning(self.model, self.spec.classes, recipe.pruning, self.total_steps)
 
     def identity(self) -> dict[str, Any]:
         """What a checkpoint must agree on.
@@ -156,7 +162,7 @@ class Learner:
             return TorchNetwork(weights)
         self._whole = self._whole or build(self.spec)
         set_weights(self._whole, weights)
-        return KerasNetwork(self._whole)
+        return KerasNetwork(self._whole, self.spec.classes)
 
 
 def _seeds(model: keras.Model) -> list[keras.Variable]:

@@ -6,35 +6,37 @@ import keras
 import numpy as np
 from keras import ops
 
-from icnet.base.classes import NAMES, SCORED
+from icnet.base.classes import Classes
 from icnet.network.keras_layers import Tensor
 from icnet.network.spec import OUTPUT_STRIDE
 
 
-def class_weights(counts: np.ndarray, offset: float) -> np.ndarray:
+def class_weights(counts: np.ndarray, offset: float, classes: Classes) -> np.ndarray:
     """ENet's class weights 1 / ln(offset + share): Paszke et al., arXiv 1606.02147, section 4.
 
     Args:
-        counts: (12,) labelled pixels per class; the void entry is ignored.
+        counts: (C,) labelled pixels per class; the void entry is ignored.
         offset: bounds the weight of a rare class to 1 / ln(offset).
+        classes: tell what void is.
 
     Returns:
-        (12,) float32 with mean 1 over the scored classes and 0 for void.
+        (C,) float32 with mean 1 over the scored classes and 0 for void.
     """
-    share = counts[:SCORED] / counts[:SCORED].sum()
-    weights = np.zeros(len(NAMES), np.float32)
-    weights[:SCORED] = 1 / np.log(offset + share)
-    weights[:SCORED] /= weights[:SCORED].mean()
+    scored = list(classes.scored)
+    share = counts[scored] / counts[scored].sum()
+    weights = np.zeros(len(classes), np.float32)
+    weights[scored] = 1 / np.log(offset + share)
+    weights[scored] /= weights[scored].mean()
     return weights
 
 
 def soft_targets(counts: Tensor, stride: int) -> Tensor:
-    """Share of each class in every cell of a head's logits: (N, H/stride, W/stride, 12) float32.
+    """Share of each class in every cell of a head's logits: (N, H/stride, W/stride, C) float32.
 
     Pixels outside of the picture count nowhere, so a cell's shares sum to 1 or less.
 
     Args:
-        counts: (N, H, W, 12) pixels of each class in 4x4 cells, see `icnet.data.cells`.
+        counts: (N, H, W, C) pixels of each class in 4x4 cells, see `icnet.data.cells`.
         stride: cells of the counts along a side of one of the logits.
     """
     shares = ops.cast(counts, "float32") / OUTPUT_STRIDE**2
@@ -76,20 +78,30 @@ def hard_cells(entropy: Tensor, labelled: Tensor, hard: Hard) -> Tensor:
 class SegmentationLoss(keras.losses.Loss):
     """Cross-entropy over the labelled pixels of the batch, and optionally a term for the IoU itself."""
 
-    def __init__(self, weights: np.ndarray, *, jaccard: float = 0.0, hard: Hard | None = None, name: str = "segmentation_loss"):
+    def __init__(
+        self,
+        weights: np.ndarray,
+        classes: Classes,
+        *,
+        jaccard: float = 0.0,
+        hard: Hard | None = None,
+        name: str = "segmentation_loss",
+    ):
         """Choose the terms.
 
         Args:
-            weights: (12,) float32, of each class in the cross-entropy; pixels of a class with weight 0 count nowhere.
+            weights: (C,) float32, of each class in the cross-entropy; pixels of a class with weight 0 count nowhere.
+            classes: tell what void is, which never counts for the Jaccard loss.
             jaccard: times the Jaccard loss is added.
             hard: restricts the cross-entropy to hard cells; all count by default.
             name: for Keras.
         """
         super().__init__(name=name, reduction=None)
         self.weights, self.jaccard, self.hard = np.asarray(weights, np.float32), jaccard, hard
+        self._scored = classes.scored
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """Loss of logits `y_pred` (N, h, w, 12) against class counts `y_true` (N, H, W, 12), H a multiple of h."""
+        """Loss of logits `y_pred` (N, h, w, C) against class counts `y_true` (N, H, W, C), H a multiple of h."""
         weights = ops.convert_to_tensor(self.weights)
         targets = soft_targets(y_true, y_true.shape[1] // y_pred.shape[1]) * ops.cast(weights > 0, "float32")
         logits = ops.cast(y_pred, "float32")
@@ -101,7 +113,12 @@ class SegmentationLoss(keras.losses.Loss):
         loss = -ops.sum(weighted * log_probabilities) / ops.maximum(ops.sum(weighted), 1e-6)
         if not self.jaccard:
             return loss
-        return loss + self.jaccard * jaccard_loss(targets[..., :SCORED], ops.softmax(logits, axis=-1)[..., :SCORED])
+        return loss + self.jaccard * jaccard_loss(self._of_scored(targets), self._of_scored(ops.softmax(logits, axis=-1)))
+
+    def _of_scored(self, x: Tensor) -> Tensor:
+        """Without the channel of void."""
+        count = len(self._scored)
+        return x[..., :count] if self._scored[-1] == count - 1 else ops.take(x, self._scored, axis=-1)
 
 
 def jaccard_loss(targets: Tensor, probabilities: Tensor) -> Tensor:
@@ -122,7 +139,7 @@ def distillation_loss(student: Tensor, teacher: Tensor, temperature: float) -> T
     """Mean over all cells of KL(teacher || student) at a temperature, times its square so that gradients keep their size.
 
     Source: Hinton et al., "Distilling the Knowledge in a Neural Network", arXiv 1503.02531, section 2. Student and teacher are
-    (N, h, w, 12) logits, divided by the temperature, which above 1 shows which wrong classes the teacher finds likely. Void cells
+    (N, h, w, C) logits, divided by the temperature, which above 1 shows which wrong classes the teacher finds likely. Void cells
     count too, for the teacher knows an answer there.
     """
     student, teacher = (ops.log_softmax(ops.cast(x, "float32") / temperature, axis=-1) for x in (student, teacher))
@@ -139,6 +156,6 @@ class DistilledLoss(keras.losses.Loss):
         self.labelled, self.weight, self.temperature = labelled, weight, temperature
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """Loss of `y_pred` (N, h, w, 24) against class counts `y_true` (N, H, W, 12)."""
+        """Loss of `y_pred` (N, h, w, 2 C) against class counts `y_true` (N, H, W, C)."""
         student, teacher = ops.split(y_pred, 2, axis=-1)
         return self.labelled.call(y_true, student) + self.weight * distillation_loss(student, teacher, self.temperature)

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from icnet.base.classes import VOID
+from icnet.base.classes import Classes
 from icnet.network.graph import trunk_convolutions
 from icnet.network.keras_layers import KerasOps, Shape, Tensor
 from icnet.network.keras_model import build
@@ -65,7 +65,7 @@ def objective(
         spec: the network.
         recipe: losses, optimizer, precision.
         crops_hw: one size for each stage of the run.
-        counts: (12,) pixels per class in the training data.
+        counts: (C,) pixels per class in the training data.
         teacher: to be imitated by the main head as `recipe.imitated` says.
 
     Raises:
@@ -81,9 +81,7 @@ def objective(
     rates = _rates(networks[0], models[0], spec, recipe)
     optimizer = adamw(recipe, rates)
     optimizer.build(models[0].trainable_variables)
-    weights = class_weights(counts, recipe.class_weight_offset)
-    weights[VOID] = recipe.void_weight if recipe.void == "class" else 0
-    losses = _losses(recipe, weights)
+    losses = _losses(recipe, counts, spec.classes)
     for model in models:
         model.compile(optimizer, losses, loss_weights=list(recipe.cascade), jit_compile=networks[0].jit_compile)
     return Objective(spec, recipe, networks[0], tuple(models), tuple(losses), rates, teacher)
@@ -122,10 +120,15 @@ def _rates(network: keras.Model, model: keras.Model, spec: Spec, recipe: Recipe)
     return tuple(recipe.trunk_rate if id(variable) in slow else 1.0 for variable in model.trainable_variables)
 
 
-def _losses(recipe: Recipe, weights: np.ndarray) -> list[keras.losses.Loss]:
+def _losses(recipe: Recipe, counts: np.ndarray, classes: Classes) -> list[keras.losses.Loss]:
     """One for each head."""
+    weights = class_weights(counts, recipe.class_weight_offset, classes)
+    if classes.void is not None:
+        weights[classes.void] = recipe.void_weight if recipe.void == "class" else 0
     hard = Hard(recipe.ohem_probability, recipe.ohem_share) if recipe.loss == "ohem" else None
-    losses: list[keras.losses.Loss] = [SegmentationLoss(weights, jaccard=recipe.jaccard, hard=hard) for _ in recipe.cascade]
+    losses: list[keras.losses.Loss] = [
+        SegmentationLoss(weights, classes, jaccard=recipe.jaccard, hard=hard) for _ in recipe.cascade
+    ]
     if imitated := recipe.imitated:
         losses[0] = DistilledLoss(losses[0], imitated.weight, imitated.temperature)
     return losses

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import keras
 
+from icnet.base.classes import Classes
 from icnet.network.graph import convolutions
 from icnet.network.keras_layers import GridPool, KerasOps, Resize, StochasticDepth
 from icnet.network.keras_model import build
@@ -24,8 +25,8 @@ class GradualPruning:
     auxiliary heads are neither pruned nor counted: they are no part of the network that is used.
     """
 
-    def __init__(self, network: keras.Model, options: Pruning, total_steps: int):
-        """Prune `network`, made by `build` with masked layers, in a run of `total_steps` steps.
+    def __init__(self, network: keras.Model, classes: Classes, options: Pruning, total_steps: int):
+        """Prune `network`, made by `build` with masked layers for these classes, in a run of `total_steps` steps.
 
         Raises:
             UsageError: the widths to reach do not fit the network.
@@ -36,7 +37,7 @@ class GradualPruning:
         )
         self._ratio = 0.0
         auxiliary = [layer.name for layer in network.layers if layer.name.startswith("auxiliary")]
-        self._target = preset(options.widths) if options.granularity == "channel" else None
+        self._target = replace(preset(options.widths), classes=classes) if options.granularity == "channel" else None
         self._pruner: WeightPruner | ChannelPruner
         if self._target is None:
             self._pruner = WeightPruner(network, exclude=auxiliary)

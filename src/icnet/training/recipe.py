@@ -7,7 +7,7 @@ from typing import Any, Literal
 from icnet.base.errors import UsageError
 from icnet.data.augment import Augmentation
 from icnet.data.batches import CropStage
-from icnet.network.spec import COMPACT_60, DENSE, LITE, LITE_LARGE, SPARSE_60
+from icnet.network.spec import COMPACT_60, DENSE, LITE, LITE_LARGE, SPARSE_60, STRIDE
 
 IMAGENET = "imagenet"
 """What `initial` is for a trunk from ImageNet, see `icnet.training.imagenet`."""
@@ -157,6 +157,25 @@ class Recipe:
 def _require(name: str, expected: str, holds: bool) -> None:
     if not holds:
         raise UsageError(f"the recipe's {name} must be {expected}: see what it is with --show-recipe and change it with --set")
+
+
+def resized(recipe: Recipe, old_hw: tuple[int, int], new_hw: tuple[int, int]) -> Recipe:
+    """The same recipe for a network of another input size: crops show the same share of the picture, or nearly so.
+
+    `old_hw` is the size for which the recipe was made.
+    """
+
+    def scaled(crop_hw: tuple[int, int]) -> tuple[int, int]:
+        height, width = (
+            max(2 * STRIDE, round(crop * new / old / STRIDE) * STRIDE)
+            for crop, old, new in zip(crop_hw, old_hw, new_hw, strict=True)
+        )
+        return height, width
+
+    if old_hw == new_hw:
+        return recipe
+    final = recipe.final and replace(recipe.final, crop_hw=scaled(recipe.final.crop_hw))
+    return replace(recipe, crop_hw=scaled(recipe.crop_hw), final=final)
 
 
 def crop_stages(recipe: Recipe, images: int) -> tuple[CropStage, ...]:

@@ -56,7 +56,7 @@ class TorchStep:
         return [(step, float(loss.detach()))]
 
     def _loss(self, step: int, images: torch.Tensor, targets: torch.Tensor, size_hw: tuple[int, int]) -> torch.Tensor:
-        """Of one batch, all heads together; `images` are (N, 3, H, W), `targets` (N, H/4, W/4, 12)."""
+        """Of one batch, all heads together; `images` are (N, 3, H, W), `targets` (N, H/4, W/4, C)."""
         assert self._tensors is not None
         objective = self._objective
         shown = {name: self._tensors[name] * mask for name, mask in self._masks.items()}

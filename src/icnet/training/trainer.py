@@ -198,9 +198,10 @@ class Trainer:
             "step": self.progress.step,
             "minutes": round(self.progress.seconds / 60, 1),
             "miou_strict": result.miou_strict,
-            "miou_omz": result.miou_omz,
-            "answers_unlabeled": self.learner.recipe.void == "class",
+            "answers_unlabeled": self.learner.recipe.void == "class" and self.learner.spec.classes.void is not None,
         }
+        if result.miou_omz is not None:
+            about["miou_omz"] = result.miou_omz
         weights = dataclasses.replace(weights, about=about)
         compacted = pruning.compacted(weights) if pruning and pruned else None
         for name in [BEST] * better + [LAST] * keep:
@@ -277,7 +278,8 @@ class _Run:
         validated = last or trainer.passed(self._options.validate_every)
         if validated:
             result = trainer.validate(keep=last)
-            values |= {"miou_strict": result.miou_strict, "miou_omz": result.miou_omz}
+            values |= {"miou_strict": result.miou_strict}
+            values |= {} if result.miou_omz is None else {"miou_omz": result.miou_omz}
         self._log.write(step, values)
         self._on_epoch(values)
         self._clock.restart(images)

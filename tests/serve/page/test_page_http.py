@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from page_site import new_site
 
-from icnet.base.classes import NAMES
+from icnet.base.classes import CAMVID
 from icnet.serve.page import routes as page_http
 
 
@@ -58,7 +58,7 @@ def test_nothing_else_is_served(ask, path):
 
 def test_facts(ask):
     facts = ask("/page/classes.json")[0].json()
-    assert [known["name"] for known in facts["classes"]] == list(NAMES)
+    assert [known["name"] for known in facts["classes"]] == list(CAMVID.names)
     assert facts["classes"][3]["rgb"] == [128, 64, 128]
     assert facts["models"][0] == {"name": "first", "version": "0" * 12, "confidence": True}
     assert [model["confidence"] for model in facts["models"]] == [True, True, False]

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from icnet.base.classes import NAMES, PALETTE_RGB
+from icnet.base.classes import CAMVID
 from icnet.results.polygons import fill
 from icnet.results.style import Style, read_style
 from icnet.runtime.engine import EngineOptions
@@ -18,7 +18,7 @@ from icnet.serve.pictures.results import Form, Wanted, encode, negotiate
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools with NumPy 2
 
 PICTURE = cv2.resize(np.random.default_rng(0).integers(0, 256, (9, 12, 3), dtype=np.uint8), (160, 120))
-ONLY = read_style("Road,Sky,Fence")
+ONLY = read_style(CAMVID, "Road,Sky,Fence")
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def segmentation(served) -> Segmentation:
 @pytest.fixture
 def answer(served, segmentation):
     def encoded(form: Form, media_type: str = "image/png", style: Style | None = None, **others) -> bytes:
-        return encode(segmentation, Wanted(form, media_type, style or Style(), **others), served)
+        return encode(segmentation, Wanted(style or Style(CAMVID), form, media_type, **others), served)
 
     return encoded
 
@@ -55,7 +55,7 @@ def test_class_maps(answer, segmentation, tmp_path):
     with Image.open(tmp_path / "p.png") as indexed:
         assert indexed.mode == "P"
         assert np.array_equal(np.asarray(indexed), segmentation.classes)
-        assert np.array_equal(np.asarray(indexed.convert("RGB")), PALETTE_RGB[segmentation.classes])
+        assert np.array_equal(np.asarray(indexed.convert("RGB")), CAMVID.palette_rgb[segmentation.classes])
 
 
 def test_confidence_and_layers(answer, segmentation):
@@ -64,11 +64,11 @@ def test_confidence_and_layers(answer, segmentation):
     assert layers.shape == (240, 160)
     assert np.array_equal(layers[:120], segmentation.classes)
     assert np.array_equal(layers[120:], segmentation.confidence)
-    assert [Wanted(form).confidence for form in ("confidence", "layers", "classes")] == [True, True, False]
+    assert [Wanted(Style(CAMVID), form).confidence for form in ("confidence", "layers", "classes")] == [True, True, False]
 
 
 def test_colours_and_overlays(answer, segmentation):
-    assert np.array_equal(picture(answer("colour")), PALETTE_RGB[segmentation.classes][:, :, ::-1])
+    assert np.array_equal(picture(answer("colour")), CAMVID.palette_rgb[segmentation.classes][:, :, ::-1])
     assert np.array_equal(picture(answer("overlay")), segmentation.overlay())
     plain = picture(answer("overlay", opacity=0.3, legend=False))
     assert np.array_equal(plain, segmentation.overlay(opacity=0.3, legend=False))
@@ -114,7 +114,7 @@ def test_outlines_and_run_lengths_are_the_classes(answer, segmentation, form, sh
     assert np.array_equal(painted(shapes(json.loads(answer(form)))), segmentation.classes)
     shown = np.where(np.isin(segmentation.classes, ONLY.only), segmentation.classes, 11)
     assert np.array_equal(painted(shapes(json.loads(answer(form, style=ONLY)))), shown)
-    assert len(answer(form, style=Style(min_area=60))) < len(answer(form))
+    assert len(answer(form, style=Style(CAMVID, min_area=60))) < len(answer(form))
 
 
 def test_shares(answer, segmentation):
@@ -129,17 +129,17 @@ def test_shares(answer, segmentation):
 
 def test_jpeg_holds_no_such_picture(served):
     strip = np.zeros((1, 65_501, 3), np.uint8)
-    long = Segmentation(strip, strip[:, :, 0].copy())
+    long = Segmentation(strip, strip[:, :, 0].copy(), CAMVID)
     with pytest.raises(BadRequest, match=r"JPEG holds 65500 pixels a side and the picture has 65501: ask for image/png"):
-        encode(long, Wanted("overlay", "image/jpeg"), served)
-    assert picture(encode(long, Wanted("overlay"), served)).shape == strip.shape
+        encode(long, Wanted(Style(CAMVID), "overlay", "image/jpeg"), served)
+    assert picture(encode(long, Wanted(Style(CAMVID), "overlay"), served)).shape == strip.shape
 
 
 def test_the_longest_pictures_that_are_read_have_layers(served):
     for shape in ((1, 500_000), (500_000, 1)):
         classes = np.zeros(shape, np.uint8)
-        long = Segmentation(np.zeros((*shape, 3), np.uint8), classes, classes)
-        assert picture(encode(long, Wanted("layers"), served)).shape == (2 * shape[0], shape[1])
+        long = Segmentation(np.zeros((*shape, 3), np.uint8), classes, CAMVID, classes)
+        assert picture(encode(long, Wanted(Style(CAMVID), "layers"), served)).shape == (2 * shape[0], shape[1])
 
 
 @pytest.mark.parametrize(
@@ -171,4 +171,4 @@ def test_every_answer_is_smaller_than_the_class_map_as_json(answer, segmentation
     tensor = json.dumps({"outputs": [{"name": "classes", "data": segmentation.classes.ravel().tolist()}]}).encode()
     sizes = {form: len(answer(form)) for form in ("classes", "palette", "rle", "shares")}
     assert max(sizes.values()) < len(tensor) / 5, (sizes, len(tensor))
-    assert set(json.loads(answer("shares"))["shares"]) == set(NAMES)
+    assert set(json.loads(answer("shares"))["shares"]) == set(CAMVID.names)

@@ -10,7 +10,6 @@ from typing import Any, NoReturn
 import numpy as np
 
 from icnet import __version__
-from icnet.base.classes import NAMES
 from icnet.base.errors import ModelError
 from icnet.runtime.decode import decode, decode_confidence
 from icnet.runtime.preprocess import resize_frame
@@ -76,7 +75,7 @@ def _outputs(served: Served) -> dict[str, tuple[str, list[int]]]:
     if engine.output != "index":
         stride = 4 if engine.output == "logits" else 1
         outputs[CONFIDENCE] = ("UINT8", [-1, -1])
-        outputs[engine.output] = ("FP32", [len(NAMES), *(side // stride for side in engine.size_hw)])
+        outputs[engine.output] = ("FP32", [len(engine.classes), *(side // stride for side in engine.size_hw)])
     return outputs
 
 

@@ -3,13 +3,14 @@
 import asyncio
 import mimetypes
 from pathlib import Path
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 
-from icnet.base.classes import NAMES, PALETTE_RGB, VOID
+from icnet.base.classes import Classes
 from icnet.serve.pictures.results import jpeg
 from icnet.serve.service import Service
 from icnet.street.drive import StreetDrive, StreetOptions
@@ -40,6 +41,11 @@ def _paint() -> bytes:
     return jpeg(StreetDrive(options)[number].image)
 
 
+def _listed(classes: Classes) -> list[dict[str, Any]]:
+    named = enumerate(zip(classes.names, classes.palette, strict=True))
+    return [{"name": name, "rgb": rgb, "unlabeled": index == classes.void} for index, (name, rgb) in named]
+
+
 def routes(service: Service) -> list[Route]:
     """Routes of the page: `/`, its parts under `/page/`, what it must know of the service, and an example scene.
 
@@ -54,13 +60,13 @@ def routes(service: Service) -> list[Route]:
         return response
 
     async def facts(_: Request) -> Response:
-        named = enumerate(zip(NAMES, PALETTE_RGB.tolist(), strict=True))
-        classes = [{"name": name, "rgb": rgb, "unlabeled": index == VOID} for index, (name, rgb) in named]
+        first = service.models.get().segmenter.classes
         models = [
             {"name": served.name, "version": served.version, "confidence": served.segmenter.engine.output != "index"}
+            | ({} if served.segmenter.classes == first else {"classes": _listed(served.segmenter.classes)})
             for served in service.models
         ]
-        return JSONResponse({"classes": classes, "models": models}, headers=_REVALIDATE)
+        return JSONResponse({"classes": _listed(first), "models": models}, headers=_REVALIDATE)
 
     async def example_scene(_: Request) -> Response:
         return Response(await example.jpeg(), media_type="image/jpeg", headers={"cache-control": "private, max-age=3600"})

@@ -1,14 +1,13 @@
 """A segmentation in the form that a client asked for."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from io import StringIO
 from typing import Literal
 
 import cv2
 import numpy as np
 
-from icnet.base.classes import NAMES
 from icnet.results.documents import FrameInfo
 from icnet.results.forms import FORMS, GEOJSON, JPEG, JSON, PNG, FormName, document_writer, draw
 from icnet.results.png import png
@@ -41,9 +40,9 @@ _LONGEST_SIDE = 65_500
 class Wanted:
     """What a client asked for."""
 
+    style: Style
     form: Form = "classes"
     media_type: str = PNG
-    style: Style = field(default_factory=Style)
     opacity: float = OPACITY
     """Of the colours in an overlay."""
     legend: bool = True
@@ -100,7 +99,7 @@ def encode(segmentation: Segmentation, wanted: Wanted, served: Served) -> bytes:
 
 def _shares(segmentation: Segmentation, style: Style, served: Served) -> bytes:
     height, width = segmentation.classes.shape
-    shares, names = segmentation.shares(), [NAMES[index] for index in style.only]
+    shares, names = segmentation.shares(), [segmentation.table.names[index] for index in style.only]
     about = {"model": served.name, "version": served.version, "width": width, "height": height}
     return json.dumps({**about, "shares": {name: shares[name] for name in names}}).encode()
 

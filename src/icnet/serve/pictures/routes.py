@@ -31,12 +31,16 @@ _UNTOLD = frozenset({"", "application/octet-stream", "application/x-www-form-url
 """Media types of clients that do not know what they send; the last is what `curl --data-binary` says unless told otherwise."""
 
 
+_LONGEST_LIST = 8000
+"""Characters of a list of class names; a table may have hundreds."""
+
+
 class SegmentQuery(BaseModel, extra="forbid", frozen=True):
     """What the client asks for; all of it may be left out."""
 
     form: Form | None = Field(None, alias="as")
     model: str | None = None
-    only: str | None = Field(None, max_length=200)
+    only: str | None = Field(None, max_length=_LONGEST_LIST)
     min_area: int = Field(0, ge=0, le=2**31 - 1)
     opacity: float = Field(OPACITY, ge=0, le=1, allow_inf_nan=False)
     abstain: float = Field(0, ge=0, le=1, allow_inf_nan=False)
@@ -48,10 +52,10 @@ def routes(service: Service) -> list[Route]:
 
     async def segment(request: Request) -> Response:
         query = _query(request.query_params)
-        wanted = _wanted(request.headers, query)
+        served = service.models.get(query.model)
+        wanted = _wanted(request.headers, query, served)
         content_type = request.headers.get("content-type", "")
         is_form = _is_form(content_type)
-        served = service.models.get(query.model)
         _check_model(served, wanted, query.abstain)
         stages = _Stages(service)
 
@@ -80,13 +84,13 @@ def _query(parameters: QueryParams) -> SegmentQuery:
     return validated(SegmentQuery, dict(parameters))
 
 
-def _wanted(headers: Headers, query: SegmentQuery) -> Wanted:
+def _wanted(headers: Headers, query: SegmentQuery, served: Served) -> Wanted:
     form, media_type = negotiate(query.form, ",".join(headers.getlist("accept")) or None)
     try:
-        style = read_style(query.only, min_area=query.min_area)
+        style = read_style(served.segmenter.classes, query.only, min_area=query.min_area)
     except UsageError as error:
         raise BadRequest(str(error)) from error
-    return Wanted(form, media_type, style, query.opacity, query.legend)
+    return Wanted(style, form, media_type, query.opacity, query.legend)
 
 
 def _is_form(content_type: str) -> bool:
@@ -109,6 +113,8 @@ def _is_form(content_type: str) -> bool:
 def _check_model(served: Served, wanted: Wanted, abstain: float) -> None:
     if abstain and served.segmenter.engine.output == "index":
         raise BadRequest(f"{served.name} gives class indices only, so it cannot abstain: leave abstain out")
+    if abstain and served.segmenter.classes.void is None:
+        raise BadRequest(f'{served.name} has no class for "no label", so it cannot abstain: leave abstain out')
     if wanted.confidence and served.segmenter.engine.output == "index":
         raise BadRequest(f"{served.name} gives class indices only, without confidence: ask for another form than {wanted.form}")
 

@@ -1,23 +1,31 @@
 /** The classes: names and colours, how much of the picture each has, and a switch for each. */
 
 export class Legend {
-  #boxes;
-  #shares;
-  #bars;
+  #list;
+  #boxes = [];
+  #shares = [];
+  #bars = [];
 
   /**
    * @param {HTMLElement} list to fill
-   * @param {{name: string, rgb: number[]}[]} classes
    * @param {(visible: boolean[]) => void} changed
    */
-  constructor(list, classes, changed) {
+  constructor(list, changed) {
+    this.#list = list;
+    this.changed = changed;
+    list.addEventListener("change", () => changed(this.visible));
+  }
+
+  /**
+   * The classes to list, all switched on.
+   * @param {{name: string, rgb: number[]}[]} classes
+   */
+  setClasses(classes) {
     const rows = classes.map(({ name, rgb }) => row(name, rgb));
-    list.replaceChildren(...rows.map(({ item }) => item));
+    this.#list.replaceChildren(...rows.map(({ item }) => item));
     this.#boxes = rows.map(({ box }) => box);
     this.#shares = rows.map(({ share }) => share);
     this.#bars = rows.map(({ bar }) => bar);
-    this.changed = changed;
-    list.addEventListener("change", () => changed(this.visible));
   }
 
   /** Whether each class is on show. */

@@ -18,7 +18,7 @@ class Page {
 
   constructor({ classes, models }) {
     this.models = models;
-    this.result = new Result(classes);
+    this.result = new Result(classes, models);
     this.player = new Player(at("video"), at("player"), (trouble) => this.#stop(trouble));
     at("model").replaceChildren(...models.map(({ name }) => new Option(name, name)));
     at("model-choice").hidden = models.length < 2;

@@ -11,7 +11,8 @@ const LIVE_TEXT_EVERY_MS = 250; // figures that change faster cannot be read
 const at = (id) => document.getElementById(id);
 
 export class Result {
-  #classes;
+  #classes; // of the model that gave the answer on show
+  #tables;
   #stage;
   #legend;
   #probe;
@@ -22,11 +23,15 @@ export class Result {
   /** What was segmented for the classes on show, `{name, file}`; null while there are none. */
   source = null;
 
-  /** @param {{name: string, rgb: number[], unlabeled: boolean}[]} classes */
-  constructor(classes) {
-    this.#classes = classes;
-    this.#stage = new Stage(at("frame"), classes.map(({ rgb }) => rgb));
-    this.#legend = new Legend(at("legend"), classes, (visible) => this.#stage.setVisible(visible));
+  /**
+   * @param {{name: string, rgb: number[], unlabeled: boolean}[]} classes of the models that name none
+   * @param {{name: string, classes?: object[]}[]} models the first one's classes are shown until there is an answer
+   */
+  constructor(classes, models) {
+    this.#tables = new Map(models.map((model) => [model.name, model.classes ?? classes]));
+    this.#stage = new Stage(at("frame"));
+    this.#legend = new Legend(at("legend"), (visible) => this.#stage.setVisible(visible));
+    this.#use(models[0].name);
     this.#probe = new Probe(
       { surface: at("surface"), cross: at("cross"), chip: at("chip") },
       { size: () => this.#stage.layers, look: (x, y) => this.#look(x, y), say: (text) => say("probe-status", text) },
@@ -101,17 +106,31 @@ export class Result {
     return this.#stage.composed();
   }
 
+  /** Show the classes of a model from now on. */
+  #use(model) {
+    const classes = this.#tables.get(model);
+    if (classes === this.#classes) return;
+    this.#classes = classes;
+    this.#stage.setPalette(classes.map(({ rgb }) => rgb));
+    this.#legend.setClasses(classes);
+  }
+
+  get #unlabeled() {
+    return this.#classes.findIndex((one) => one.unlabeled);
+  }
+
   #show(layers, answer, source) {
+    this.#use(answer.model);
     this.#layers = layers;
-    at("abstain").disabled = !layers.confidence;
+    at("abstain").disabled = !layers.confidence || this.#unlabeled < 0;
     this.#paint();
     [this.source, this.#answer] = [source, answer];
   }
 
   /** Show the layers but for what the network is not sure of. */
   #paint() {
-    const unlabeled = this.#classes.findIndex((one) => one.unlabeled);
-    this.#stage.showLayers(abstained(this.#layers, Number(at("abstain").value) / 100, unlabeled));
+    const least = this.#unlabeled < 0 ? 0 : Number(at("abstain").value) / 100;
+    this.#stage.showLayers(abstained(this.#layers, least, this.#unlabeled));
     this.#probe.refresh();
   }
 

@@ -25,7 +25,10 @@ export class ServerError extends Error {
   }
 }
 
-/** What the server knows: `{classes: [{name, rgb, unlabeled}], models: [{name, version, confidence}]}`, the default model first. */
+/**
+ * What the server knows: `{classes: [{name, rgb, unlabeled}], models: [{name, version, confidence, classes}]}`, the default model
+ * first; a model has classes of its own where they are not those.
+ */
 export async function facts() {
   return fetched("page/classes.json", {}, (answer) => answer.json());
 }

@@ -17,17 +17,24 @@ export class Stage {
 
   /**
    * @param {HTMLElement} frame holds the canvases `#base` and `#overlay` and the range `#divider`
-   * @param {number[][]} palette red, green and blue of each class
    */
-  constructor(frame, palette) {
+  constructor(frame) {
     this.#frame = frame;
     this.#base = frame.querySelector("#base").getContext("2d");
     this.#overlay = frame.querySelector("#overlay").getContext("2d");
     this.#divider = frame.querySelector("#divider");
     this.#divider.addEventListener("input", () => this.#split());
-    this.#colours = new Uint8ClampedArray(4 * 256); // an index without a class stays transparent
-    palette.forEach((rgb, index) => this.#colours.set([...rgb, 255], 4 * index));
+    this.#colours = new Uint8ClampedArray(4 * 256);
     this.#split();
+  }
+
+  /**
+   * The colours of the classes that are shown from now on; all of them are visible.
+   * @param {number[][]} palette red, green and blue of each class
+   */
+  setPalette(palette) {
+    this.#colours.fill(0); // an index without a class is transparent
+    palette.forEach((rgb, index) => this.#colours.set([...rgb, 255], 4 * index));
   }
 
   /** The layers being shown; null while there are none. */
