@@ -192,7 +192,10 @@ def _of_sizes(seen: Sequence[Seen]) -> Iterator[Fault]:
     usual, count = sizes.most_common(1)[0]
     is_usual = sizes.total() >= _FEW and count >= _USUAL * sizes.total()
     for each in seen:
-        if each.size_hw is not None and (min(each.size_hw) < _SMALLEST or (is_usual and each.size_hw != usual)):
+        if each.size_hw is None:
+            continue
+        is_other = each.size_hw not in (usual, usual[::-1])  # a telephone is held upright or across
+        if min(each.size_hw) < _SMALLEST or (is_usual and is_other):
             others = f"; {count} of {sizes.total()} are {usual[1]}x{usual[0]}" if each.size_hw != usual else ""
             yield Fault("odd-size", each.item.name, f"is {each.size_hw[1]}x{each.size_hw[0]}{others}")
 

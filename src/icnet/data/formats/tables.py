@@ -3,12 +3,12 @@
 import csv
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from icnet.base.classes import OUTSIDE, Classes, Colour
+from icnet.base.classes import OUTSIDE, Classes, Colour, default_palette
 from icnet.base.errors import DataError, UsageError, require
 from icnet.data.formats.source import Table
 
@@ -137,14 +137,18 @@ def classes_text(classes: Classes) -> str:
 
 
 def _labelmap(path: Path) -> Table:
-    """CVAT's labelmap.txt: `name:red,green,blue:parts:actions`. What it calls background is what nobody labelled."""
-    names, colours = [], []
+    """CVAT's labelmap.txt: `name:red,green,blue:parts:actions`. What it calls background is what nobody labelled.
+
+    A class without colour has that of PASCAL VOC's colour map at its position.
+    """
+    names: list[str] = []
+    colours: list[Colour] = []
     for line in _lines(path):
         if line.startswith("#"):
             continue
         name, colour, *_ = [*line.split(":"), "", ""]
         names.append(name.strip())
-        colours.append(_numbers(path, line, colour.split(",")) if colour.strip() else None)
+        colours.append(_numbers(path, line, colour.split(",")) if colour.strip() else voc_colours(len(names))[-1])
     return Table(tuple(names), tuple(colours), left_out=frozenset(name for name in names if name.casefold() == "background"))
 
 
@@ -158,14 +162,18 @@ def _class_dict(path: Path) -> Table:
 def _label_colors(path: Path) -> Table:
     """The original CamVid's label_colors.txt: `red green blue name`."""
     rows = [line.split(None, 3) for line in _lines(path)]
-    rows = [row for row in rows if len(row) == 4]
-    return Table(tuple(row[3].strip() for row in rows), tuple(_numbers(path, " ".join(row), row[:3]) for row in rows))
+    return Table(tuple(row[-1].strip() for row in rows), tuple(_numbers(path, " ".join(row), row[:3]) for row in rows))
 
 
 def _names(path: Path) -> Table:
     """One name a line; those that LabelMe puts between underscores are no classes."""
     names = tuple(_lines(path))
     return Table(names, left_out=frozenset(name for name in names if re.fullmatch(r"_+\w+?_+", name)))
+
+
+def voc_colours(count: int) -> tuple[Colour, ...]:
+    """The colours of PASCAL VOC's colour map, the first one black."""
+    return ((0, 0, 0), *default_palette(max(1, count - 1)))[:count]
 
 
 def _lines(path: Path) -> list[str]:
@@ -177,7 +185,7 @@ def _lines(path: Path) -> list[str]:
         raise DataError(f"cannot read the table of classes {path}: {getattr(error, 'strerror', None) or error}") from error
 
 
-def _numbers(path: Path, line: str, parts: list[str]) -> Colour:
+def _numbers(path: Path, line: str, parts: Sequence[str]) -> Colour:
     try:
         return _colour([int(part) for part in parts])
     except ValueError as error:

@@ -3,12 +3,11 @@
 import re
 from pathlib import PurePosixPath
 
-from icnet.base.classes import default_palette
 from icnet.base.errors import DataError
 from icnet.data.formats.folders import read_list
 from icnet.data.formats.masks import mask_reader
 from icnet.data.formats.source import Fault, Item, Source, Table, distinct
-from icnet.data.formats.tables import find_table
+from icnet.data.formats.tables import find_table, voc_colours
 from icnet.data.formats.tree import Tree, split_of, without_suffix
 
 _MASKS = re.compile(r"(?:.*/)?SegmentationClass(?:PNG|Aug)?", re.IGNORECASE)
@@ -19,7 +18,7 @@ _NAMES = (
     *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog"),
     *("horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
 )
-_TABLE = Table(_NAMES, ((0, 0, 0), *default_palette(len(_NAMES) - 1)))
+_TABLE = Table(_NAMES, voc_colours(len(_NAMES)))
 """Of PASCAL VOC itself, where the background is a class."""
 
 
