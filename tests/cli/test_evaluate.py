@@ -59,7 +59,13 @@ def document(folder: Path, *arguments: str) -> dict:
 def test_json_holds_the_figures_of_the_library(folder):
     found = document(folder)
     dataset = CamVid(folder / "data", "val")
-    expected = accuracy.evaluate((dataset[index] for index in range(3)), Engine(folder / "tiny.safetensors")).scores
+    result = accuracy.evaluate((dataset[index] for index in range(3)), Engine(folder / "tiny.safetensors"))
+    expected = result.scores
+    low, high = found["interval_95"]
+    assert low < found["miou_strict"] < high
+    assert (found["interval_over"], found["absent"]) == ("pictures", [])
+    assert found["boundary_miou"] == result.boundary_miou > 0
+    assert found["ece"] == result.reliability.error > 0
     assert list(found) == [
         "model",
         "split",
@@ -70,6 +76,13 @@ def test_json_holds_the_figures_of_the_library(folder):
         "pixel_accuracy",
         "given_up",
         "void_found",
+        "absent",
+        "interval_95",
+        "interval_over",
+        "boundary_miou",
+        "boundary_iou",
+        "boundary_ratio",
+        "ece",
     ]
     assert found["split"] == "val"
     assert found["images"] == 3
@@ -78,6 +91,22 @@ def test_json_holds_the_figures_of_the_library(folder):
     assert found["pixel_accuracy"] == expected.pixel_accuracy
     assert list(found["iou"]) == list(CAMVID.names[:11])
     assert found["iou"] == expected.iou
+
+
+def test_against_another_model(folder):
+    found = document(folder, "--against", str(folder / "tiny.safetensors"))["against"]
+    assert (found["difference"], found["interval_95"], found["better"], found["worse"]) == (0, [0, 0], {}, {})
+    save_weights(folder / "other.safetensors", random_weights(SMALL, seed=5))
+    other = str(folder / "other.safetensors")
+    found, alone = document(folder, "--against", other), document(folder, "--model", other)
+    against = found["against"]
+    assert against["miou_strict"] == alone["miou_strict"]
+    assert against["difference"] == pytest.approx(found["miou_strict"] - alone["miou_strict"])
+    assert against["classes"]["Road"]["difference"] == pytest.approx(found["iou"]["Road"] - alone["iou"]["Road"])
+    assert len(against["better"]) + len(against["worse"]) == 3
+    text = run(folder, "--no-picture", "--against", other).stdout
+    assert "IoU Road" in text.split("above")[1]
+    assert "may be luck" in text or "worse" in text or "better" in text
 
 
 def test_abstaining_gives_up_the_pixels_it_is_not_sure_of(folder):

@@ -63,6 +63,37 @@ def test_truth_is_resized_to_the_nearest_class():
     assert result.confusion[0].sum() == 720 * 61 * 8
 
 
+class Sure(Fixed):
+    """As `Fixed`, with probabilities: `sure` for its answer, the rest for the next class."""
+
+    output = "soft"
+
+    def __init__(self, quarters: list[list[int]], sure: float):
+        super().__init__(quarters)
+        answers = np.eye(12, dtype=np.float32)[self._map[0]]
+        self._map = (sure * answers + (1 - sure) * np.roll(answers, 1, axis=-1)).transpose(2, 0, 1)[np.newaxis]
+
+
+def test_calibration_counts_labelled_pixels_before_any_abstains():
+    truth, network = sample([[0, 3], [3, 11]]), Sure([[0, 3], [5, 0]], 0.8)
+    for abstain in (0.0, 0.9):
+        result = evaluate([truth], network, abstain=abstain)
+        assert result.reliability.pixels.sum() == 3 * 172_800
+        assert result.reliability.error == pytest.approx(0.8 - 2 / 3, abs=0.01)  # borders between quarters are blended
+    assert result.scores.given_up == 1
+    assert evaluate([truth], Fixed([[0, 3], [5, 0]])).reliability is None
+
+
+def test_what_each_picture_has_part_in_adds_up():
+    network = Fixed([[0, 3], [3, 3]])
+    result = evaluate([sample([[0, 3], [3, 3]]), sample([[0, 0], [0, 11]])], network)
+    assert len(result.tally) == 2
+    expected = [result.scores.iou[name] for name in result.scores.iou]
+    np.testing.assert_allclose(result.tally.iou(), expected)
+    np.testing.assert_allclose(result.tally.per_picture(), [1, 1 / 3])
+    assert 0.99 < evaluate([sample([[0, 3], [3, 3]])], network).boundary[0] <= 1
+
+
 def test_no_images():
     with pytest.raises(DataError, match="no images"):
         evaluate([], Fixed([[0, 0], [0, 0]]))

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from icnet.base.classes import CAMVID, OUTSIDE, VOID, Classes
+from icnet.base.classes import CAMVID, OUTSIDE, Classes
 from icnet.evaluation.boundary import RATIO, BoundaryIou, band
 
 TABLE = Classes(("road", "sky"))
@@ -51,7 +51,7 @@ def test_pixels_without_a_label_are_left_out_and_their_border_is_nobodys_fault()
     truth = halves(80)
     truth[:, 100:] = OUTSIDE
     np.testing.assert_array_equal(iou(truth, halves(80)), [1, 1])
-    truth[:, 100:] = VOID
+    truth[:, 100:] = CAMVID.void
     found = iou(truth, halves(80), CAMVID)
     np.testing.assert_array_equal(found[:2], [1, 1])
     assert np.isnan(found[2:]).all()

@@ -65,10 +65,16 @@ def test_absent_classes_leave_the_mean_alone():
     assert list(found.iou) == list(CAMVID.names[:11])
 
 
-def test_a_class_that_is_only_predicted_counts_as_wrong():
+def test_a_class_that_is_only_predicted_is_absent_and_costs_the_true_class():
     found = scores(matrix({(0, 0): 4, (0, 5): 4}), CAMVID)
-    assert found.iou["Tree"] == 0
-    assert found.miou_strict == pytest.approx((0.5 + 0) / 2)
+    assert "Tree" in found.absent
+    assert "Sky" not in found.absent
+    assert found.miou_strict == found.miou_omz == 0.5
+
+
+def test_a_class_of_which_everything_is_given_up_stays_in_the_means():
+    found = scores(matrix({(0, 0): 4, (3, VOID): 4, (0, 3): 4}), CAMVID)
+    assert found.miou_omz == found.miou_strict == 0.25
 
 
 def test_nothing_labelled():

@@ -12,7 +12,10 @@ import numpy as np
 from icnet.base.classes import CAMVID, OUTSIDE, Classes
 from icnet.base.errors import DataError, UsageError
 from icnet.base.sample import Dataset, Sample
-from icnet.evaluation.scores import Scores, confusion_matrix, scores
+from icnet.evaluation.boundary import BoundaryIou
+from icnet.evaluation.calibration import Calibration, Reliability
+from icnet.evaluation.scores import Scores, confusion_matrix, present_mean, scores
+from icnet.evaluation.tally import Tally, counts
 from icnet.runtime.decode import decode_both
 from icnet.runtime.preprocess import resize_frame
 
@@ -57,6 +60,17 @@ class Evaluation:
     """(C, C) int64 pixels, rows are truth."""
     scores: Scores
     classes: Classes
+    tally: Tally
+    """What each picture has part in it."""
+    boundary: np.ndarray
+    """(K,) float64, boundary IoU of the scored classes; NaN for those that the truth does not have."""
+    reliability: Reliability | None
+    """None of a network that does not tell how sure it is."""
+
+    @property
+    def boundary_miou(self) -> float:
+        """Mean of `boundary` over the classes that the truth has; NaN without any."""
+        return float(present_mean(self.boundary))
 
 
 def predict(network: Network, frame: np.ndarray, size_hw: tuple[int, int], *, abstain: float = 0.0) -> np.ndarray:
@@ -80,7 +94,8 @@ def evaluate(samples: Iterable[Sample], network: Network, *, abstain: float = 0.
 
     The image is resized bilinearly to the network's input, the scores to the truth's size, or both by CamVid's protocol to
     720x960 (the truth by nearest neighbour), and one confusion matrix is summed over all images before any ratio is formed.
-    Labels that are `OUTSIDE` are left out. Pixels of less confidence than `abstain` are void.
+    Labels that are `OUTSIDE` are left out. Pixels of less confidence than `abstain` are void. Calibration is measured at the same
+    size, on the labelled pixels and with the confidence that the decoder tells users, before any pixel abstains.
 
     Raises:
         DataError: there are no samples.
@@ -89,18 +104,32 @@ def evaluate(samples: Iterable[Sample], network: Network, *, abstain: float = 0.
     table = network.classes
     if abstain and table.void is None:
         raise UsageError('this model has no class for "no label", so it cannot abstain: leave that out')
-    total = np.zeros((len(table), len(table)), np.int64)
-    images = 0
+    total, names, rows = np.zeros((len(table), len(table)), np.int64), [], []
+    boundary, calibration, tells = BoundaryIou(table), Calibration(), network.output != "index"
     for sample in samples:
-        size_hw = PROTOCOL_HW if table == CAMVID else sample.labels.shape
-        truth = cv2.resize(sample.labels, size_hw[::-1], interpolation=cv2.INTER_NEAREST)
-        predicted = predict(network, sample.image, size_hw, abstain=abstain)
+        truth = scored_truth(sample, table)
+        raw = network.infer(resize_frame(sample.image, network.size_hw))
+        predicted, confidence = decode_both(raw, network.output, truth.shape, confidence=tells or abstain > 0)
         known = truth != OUTSIDE
-        total += confusion_matrix(truth[known], predicted[known], len(table))
-        images += 1
-    if not images:
+        if confidence is not None:
+            labelled = known if table.void is None else known & (truth != table.void)
+            calibration.add(confidence[labelled], (truth == predicted)[labelled])
+            predicted[confidence < 255 * abstain] = table.void or 0
+        boundary.add(truth, predicted)
+        matrix = confusion_matrix(truth[known], predicted[known], len(table))
+        total += matrix
+        names.append(sample.name)
+        rows.append(counts(matrix, table))
+    if not names:
         raise DataError("the dataset holds no images: give a split with at least one labelled image")
-    return Evaluation(images, total, scores(total, table), table)
+    reliability = calibration.reliability() if tells else None
+    return Evaluation(len(names), total, scores(total, table), table, Tally.of(names, rows), boundary.iou(), reliability)
+
+
+def scored_truth(sample: Sample, table: Classes) -> np.ndarray:
+    """A sample's labels at the size at which they are scored, (H, W) uint8."""
+    height, width = PROTOCOL_HW if table == CAMVID else sample.labels.shape
+    return np.asarray(cv2.resize(sample.labels, (width, height), interpolation=cv2.INTER_NEAREST))
 
 
 def check_classes(dataset: Dataset, network: Network | Spec) -> None:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from icnet.base.classes import OUTSIDE, Classes
-from icnet.evaluation.tally import ratio
+from icnet.evaluation.scores import present_iou
 
 RATIO = 0.005
 """Width of the band as a share of the diagonal: 6 pixels of 720x960. At the 2 % that the authors take for COCO it would be
@@ -56,4 +56,4 @@ class BoundaryIou:
     def iou(self) -> np.ndarray:
         """(K,) float64 of the scored classes; NaN for those that the truth does not have."""
         hits, truth, predicted = self._counts[:, self._scored]
-        return ratio(hits, truth, predicted)
+        return present_iou(hits, truth, predicted)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from icnet.evaluation.interval import Interval, draws, percentiles
-from icnet.evaluation.tally import Tally, mean
+from icnet.evaluation.scores import present_mean
+from icnet.evaluation.tally import Tally
 
 SHOWN = 10
 """Pictures that a comparison names on either side."""
@@ -56,7 +57,7 @@ def compare(first: Tally, second: Tally) -> Comparison:
     means, by_class = [], []
     for times in parts:
         one, other = first.iou(times), second.iou(times)
-        means.append(mean(one) - mean(other))
+        means.append(present_mean(one) - present_mean(other))
         by_class.append(one - other)
     one, other = first.iou(), second.iou()
     resampled = np.concatenate(by_class)
@@ -64,7 +65,7 @@ def compare(first: Tally, second: Tally) -> Comparison:
         Change(float(difference), percentiles(column, over, units))
         for difference, column in zip(one - other, resampled.T, strict=True)
     ]
-    whole = Change(float(mean(one) - mean(other)), percentiles(np.concatenate(means), over, units))
+    whole = Change(float(present_mean(one) - present_mean(other)), percentiles(np.concatenate(means), over, units))
     better, worse = _pictures(first, second)
     return Comparison(whole, tuple(changes), better, worse)
 

@@ -12,7 +12,8 @@ from typing import Literal
 
 import numpy as np
 
-from icnet.evaluation.tally import Tally, mean
+from icnet.evaluation.scores import present_mean
+from icnet.evaluation.tally import Tally
 
 DRAWS, LEAST, SEED = 2000, 8, 0
 """Resamples; the fewest drives that are drawn whole; of the generator."""
@@ -61,7 +62,7 @@ def miou_interval(tally: Tally) -> Interval:
         tally: of at least one picture.
     """
     over, units, parts = draws(tally)
-    return percentiles(np.concatenate([mean(tally.iou(times)) for times in parts]), over, units)
+    return percentiles(np.concatenate([present_mean(tally.iou(times)) for times in parts]), over, units)
 
 
 def percentiles(values: np.ndarray, over: Literal["pictures", "sequences"], units: int) -> Interval:

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 
 from icnet.base.classes import Classes
+from icnet.evaluation.scores import present_iou, present_mean
 
 _FRAME = re.compile(r"(?P<sequence>.*?)[/_-][a-z]?\d+(?:_[a-z]\w*)?", re.IGNORECASE)
 """A name that ends in a frame's number, as of CamVid (`0016E5_07959`) and Cityscapes (`bonn_000001_000019_leftImg8bit`)."""
+
+
+def counts(matrix: np.ndarray, classes: Classes) -> np.ndarray:
+    """Hits, truth and predictions of the scored classes in a picture's confusion matrix, (C, C): (3, K) int64."""
+    scored = list(classes.scored)
+    labelled = matrix[scored]  # what is found where there is no label does not count
+    return np.stack([matrix.diagonal()[scored], labelled.sum(axis=1), labelled.sum(axis=0)[scored]])
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,14 +37,9 @@ class Tally:
     """(N, K) int64: found so where there is a label."""
 
     @classmethod
-    def of(cls, names: Iterable[str], matrices: Iterable[np.ndarray], classes: Classes) -> Self:
-        """Of a confusion matrix for each picture, (C, C) with truth in rows; void is never scored."""
-        scored = list(classes.scored)
-        rows: list[np.ndarray] = []
-        for matrix in matrices:
-            labelled = matrix[scored]  # what is found where there is no label does not count
-            rows.append(np.stack([matrix.diagonal()[scored], labelled.sum(axis=1), labelled.sum(axis=0)[scored]]))
-        hits, truth, predicted = np.array(rows, np.int64).reshape(-1, 3, len(scored)).transpose(1, 0, 2)
+    def of(cls, names: Sequence[str], rows: Sequence[np.ndarray]) -> Self:
+        """Of the `counts` of each picture."""
+        hits, truth, predicted = np.stack(rows).transpose(1, 0, 2)
         return cls(tuple(names), hits, truth, predicted)
 
     def __len__(self) -> int:
@@ -50,27 +53,14 @@ class Tally:
             weights: (..., N), how often each picture counts; once if not given. The result is then (..., K).
         """
         counted = np.ones(len(self)) if weights is None else weights
-        return ratio(*(counted @ values for values in (self.hits, self.truth, self.predicted)))
+        return present_iou(*(counted @ values for values in (self.hits, self.truth, self.predicted)))
 
     def per_picture(self) -> np.ndarray:
         """Mean IoU of each picture over the classes in its own truth: (N,) float64, NaN without labels."""
-        return mean(ratio(self.hits, self.truth, self.predicted))
+        return present_mean(present_iou(self.hits, self.truth, self.predicted))
 
     def sequences(self) -> np.ndarray:
         """(N,) integers, the same for pictures of one drive as far as their names tell: the name before the frame's number."""
         found = (_FRAME.fullmatch(name) for name in self.names)
         keys = [match["sequence"] if match else name for match, name in zip(found, self.names, strict=True)]
         return np.asarray(np.unique(keys, return_inverse=True)[1])
-
-
-def ratio(hits: np.ndarray, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """IoU by element; NaN where the truth has nothing, for a class that is not there can be neither right nor wrong."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(np.where(truth > 0, hits / (truth + predicted - hits), np.nan))
-
-
-def mean(iou: np.ndarray) -> np.ndarray:
-    """Mean over the last axis without NaN; NaN where nothing is left."""
-    present = ~np.isnan(iou)
-    with np.errstate(invalid="ignore"):
-        return np.asarray(np.where(present, iou, 0).sum(axis=-1) / present.sum(axis=-1))
