@@ -152,6 +152,15 @@ def test_table_and_picture(folder, tmp_path):
     assert cv2.imread(str(tmp_path / "matrix.png")) is not None
 
 
+def test_a_report_beside_the_figures(folder, tmp_path):
+    result = run(folder, "--json", "--no-picture", "--report", str(tmp_path / "report.html"))
+    assert result.exit_code == 0, result.output
+    text = (tmp_path / "report.html").read_text()
+    assert f"{100 * json.loads(result.stdout)['miou_strict']:.2f} %" in text
+    assert text.count("<figure>") == 3
+    assert "SHA-256" in text
+
+
 def test_without_matplotlib_there_are_figures_and_a_line(folder, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.backend_bases", None)
     result = run(folder, "--json", "--picture", str(tmp_path / "matrix.png"))

@@ -36,6 +36,10 @@ def evaluate(
     against: Annotated[
         str | None, typer.Option(help="Score this model too, and tell which classes and pictures got better or worse.")
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Write one HTML file here, with charts and the worst pictures, that needs no network to be read."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else there.")] = False,
 ) -> None:
     """Score a model on CamVid, the synthetic street or other data of its classes: mIoU and IoU of each class, with a confusion
@@ -73,6 +77,9 @@ def evaluate(
         emit(told)
     else:
         Console().print(*tables)
+    if report is not None:
+        _report(report, model, f"{model} on {split}", dataset, networks[0], result)
+        say(f"report: {report}")
     if drawing:  # last: a full disk must not cost the figures
         save(draw_confusion(result.confusion, result.classes), picture)
         say(f"confusion matrix: {picture}")
@@ -85,6 +92,13 @@ def _scored(dataset: Dataset, network: Network, abstain: float, what: str) -> Ev
     with progress() as bars:
         indices = bars.track(range(len(dataset)), description=what)
         return evaluate((dataset[index] for index in indices), network, abstain=abstain)
+
+
+def _report(path: Path, model: str, title: str, dataset: Dataset, network: Network, result: Evaluation) -> None:
+    from icnet.evaluation.report import Contents, model_rows, write_report
+    from icnet.evaluation.worst import worst
+
+    write_report(path, result, Contents(title, model_rows(model), worst(dataset, network, result)))
 
 
 def _network(model: str, engine: EngineName) -> Network:
