@@ -73,10 +73,10 @@ class Evaluation:
         return float(present_mean(self.boundary))
 
 
-def predict(network: Network, frame: np.ndarray, size_hw: tuple[int, int], *, abstain: float = 0.0) -> np.ndarray:
-    """Classes of one (H, W, 3) uint8 BGR image to `size_hw` uint8, void where the confidence is below `abstain`."""
+def predict(network: Network, frame: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
+    """Classes of one (H, W, 3) uint8 BGR image, to `size_hw` uint8."""
     raw = network.infer(resize_frame(frame, network.size_hw))
-    return decode_both(raw, network.output, size_hw, confidence=False, abstain=abstain, void=network.classes.void)[0]
+    return decode_both(raw, network.output, size_hw, confidence=False)[0]
 
 
 def probabilities(network: Network, frame: np.ndarray, *, temperature: float = 1.0) -> np.ndarray:
