@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from hub_server import Hub, hub_server
+from hub_server import Hub, hub_server, key_pair
 from tiny_network import SMALL
 
 pytest.importorskip("huggingface_hub")
@@ -16,6 +16,7 @@ from icnet.base.classes import CAMVID
 from icnet.base.errors import ModelError
 from icnet.deploy.openvino import save_ir
 from icnet.hub.pull import pull, pulled_models
+from icnet.hub.signing import sign
 from icnet.network.openvino_model import openvino_model
 from icnet.network.registry import find_weights
 from icnet.network.weights import Weights, random_weights, save_weights
@@ -221,4 +222,26 @@ def test_pushing_is_refused_where_it_would_do_harm(hub, run, tmp_path, tiny, cap
 def test_a_folder_can_be_written_without_pushing(hub, run, tmp_path):
     assert cli.run(["push", str(run), ADDRESS, "--to", str(tmp_path / "out")]) == 0
     assert (tmp_path / "out" / "icnet.json").is_file()
+    assert cli.run(["verify", str(tmp_path / "out")]) == 0
     assert hub.calls == []
+
+
+def test_a_signature_travels(hub, tmp_path, capsys):
+    pytest.importorskip("model_signing")
+    private, public = key_pair(tmp_path, "mine")
+    for name, data in hub.files("me/street")[1].items():
+        (tmp_path / "files" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "files" / name).write_bytes(data)
+    sign(tmp_path / "files", private)
+    assert cli.run(["verify", ADDRESS, "--key", str(public)]) == 1
+    assert "it is not signed" in capsys.readouterr().out
+    changed(hub, "model.sig", (tmp_path / "files" / "model.sig").read_bytes())
+    commit, _ = hub.files("me/street")
+    assert cli.run(["verify", ADDRESS, "--key", str(public), "--json"]) == 0
+    checks = json.loads(capsys.readouterr().out)["checks"]
+    assert {check["model"] for check in checks} == {f"{ADDRESS}@{commit}"}
+    assert checks[-1]["file"] == "all files"
+    assert len(checks) == 12, "all were pulled for that"
+    changed(hub, "README.md", b"another card")
+    assert cli.run(["verify", ADDRESS, "--key", str(public)]) == 2
+    assert "README.md of hf://me/street@" in capsys.readouterr().err

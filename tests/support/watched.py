@@ -35,6 +35,7 @@ def commands(data: str) -> dict[str, list[str]]:
         "evaluate": ["evaluate", "--data", data, "--model", "tiny.safetensors", "--engine", "keras"],
         "train": ["train", "--data", data, *train],
         "export": ["export", "tiny.safetensors", "-o", "models", "--data", data, "--precision", "int8", "--max-drop", "100"],
+        "verify": ["verify"],
         "push": ["push", "run", HUB, "--licence", "mit"],
         "benchmark": ["benchmark", "--rounds", "1"],
     }

@@ -22,6 +22,7 @@ from icnet.cli.segment import segment
 from icnet.cli.serve import serve
 from icnet.cli.terminal import complain
 from icnet.cli.train import train
+from icnet.cli.verify import verify
 
 app = typer.Typer(name="icnet", add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -45,7 +46,7 @@ def _icnet(
         raise typer.Exit(2)
 
 
-for verb in (segment, serve, demo, info, evaluate, train, export, push, benchmark):
+for verb in (segment, serve, demo, info, evaluate, train, export, push, verify, benchmark):
     app.command()(verb)
 app.add_typer(data, name="data")
 

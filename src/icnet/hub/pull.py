@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,7 +51,8 @@ def pull(model: str, kinds: Iterable[str] = KINDS, *, whole: bool = False) -> Pu
         entry = manifest.files[each]
         _check(source.get(each, entry.bytes), entry.sha256, source.address)
     if whole:
-        source.get(SIGNATURE, LARGEST_TEXT)
+        with suppress(ModelError):  # it is not signed
+            source.get(SIGNATURE, LARGEST_TEXT)
     return Pulled(source.address, data.parent, manifest, data.parent / name)
 
 

@@ -64,9 +64,14 @@ def read_stored(path: Path) -> Stored:
         raise ModelError(f"cannot read {error.filename}: {error.strerror}; check its permissions and its disk") from error
     if stored is None:
         raise ModelError(f"the files of {path} keep changing: try again when they are complete")
-    if (found := _DIGEST.search(stored.data)) and found[1] != _digest(found, stored.binary):
+    if (found := find_digest(stored.data)) and found[1] != _digest(found, stored.binary):
         raise ModelError(f"{path} is damaged: its SHA-256 is not the one that it was written with; get or make it anew")
     return stored
+
+
+def find_digest(data: bytes) -> re.Match[bytes] | None:
+    """The digest that a model's file holds, as group 1; None if it holds none."""
+    return _DIGEST.search(data)
 
 
 def _read(paths: list[Path]) -> Iterator[Stored]:
