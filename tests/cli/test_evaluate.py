@@ -161,6 +161,14 @@ def test_a_report_beside_the_figures(folder, tmp_path):
     assert "SHA-256" in text
 
 
+def test_calibrated_weights_are_less_wrong_about_themselves(folder, tmp_path):
+    path = tmp_path / "calibrated.safetensors"
+    before = document(folder, "--calibrate", str(path))
+    after = document(folder, "--model", str(path))
+    assert after["ece"] < before["ece"]
+    assert after["miou_strict"] == pytest.approx(before["miou_strict"], abs=1e-3)
+
+
 def test_without_matplotlib_there_are_figures_and_a_line(folder, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.backend_bases", None)
     result = run(folder, "--json", "--picture", str(tmp_path / "matrix.png"))
@@ -194,6 +202,7 @@ def test_scores_the_synthetic_street(folder, monkeypatch):
         (["--data", "nowhere"], DataError, "nowhere"),
         (["--data", "street", "--split", "best"], DataError, "train, val, test"),
         (["--picture", "matrix.xyz"], UsageError, "png"),
+        (["--calibrate", "x.safetensors", "--model", "m.xml"], UsageError, "only weights are calibrated"),
         (["--engine", "keras", "--model", "m.xml"], UsageError, "--engine openvino"),
     ],
 )

@@ -36,6 +36,10 @@ def evaluate(
     against: Annotated[
         str | None, typer.Option(help="Score this model too, and tell which classes and pictures got better or worse.")
     ] = None,
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(help="Write the weights here with the temperature that makes their confidence fit this split."),
+    ] = None,
     report: Annotated[
         Path | None,
         typer.Option(help="Write one HTML file here, with charts and the worst pictures, that needs no network to be read."),
@@ -52,6 +56,7 @@ def evaluate(
     """
     from rich.console import Console
 
+    from icnet.base.errors import UsageError
     from icnet.cli.figures import comparison_document, comparison_table, document, table
     from icnet.cli.terminal import complain, emit, say
     from icnet.data.splits import open_split
@@ -59,10 +64,15 @@ def evaluate(
     from icnet.evaluation.charts import draw_confusion, drawable, save
     from icnet.evaluation.comparison import compare
     from icnet.evaluation.interval import miou_interval
+    from icnet.network.registry import is_ir
 
+    model = model or (DEFAULT_MODEL if engine == "openvino" else LITE.name)
+    if calibrate is not None and (calibrate.suffix != ".safetensors" or is_ir(model)):
+        raise UsageError(
+            "only weights are calibrated: give --model a name or file of weights and --calibrate a .safetensors path"
+        )
     drawing = not no_picture and drawable(picture, notify=complain)
     dataset = open_split(data, split)
-    model = model or (DEFAULT_MODEL if engine == "openvino" else LITE.name)
     networks = [_network(name, engine) for name in (model, against) if name]
     for network in networks:
         check_classes(dataset, network)
@@ -77,6 +87,9 @@ def evaluate(
         emit(told)
     else:
         Console().print(*tables)
+    if calibrate is not None:
+        _calibrate(calibrate, model, dataset, networks[0])
+        say(f"calibrated weights: {calibrate}; evaluate those on another split")
     if report is not None:
         _report(report, model, f"{model} on {split}", dataset, networks[0], result)
         say(f"report: {report}")
@@ -92,6 +105,14 @@ def _scored(dataset: Dataset, network: Network, abstain: float, what: str) -> Ev
     with progress() as bars:
         indices = bars.track(range(len(dataset)), description=what)
         return evaluate((dataset[index] for index in indices), network, abstain=abstain)
+
+
+def _calibrate(path: Path, model: str, dataset: Dataset, network: Network) -> None:
+    from icnet.evaluation.temperature import recalibrated
+    from icnet.network.registry import find_weights
+    from icnet.network.weights import save_weights
+
+    save_weights(path, recalibrated(find_weights(model), dataset, network))
 
 
 def _report(path: Path, model: str, title: str, dataset: Dataset, network: Network, result: Evaluation) -> None:

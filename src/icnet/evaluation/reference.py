@@ -13,7 +13,7 @@ from icnet.base.classes import Classes
 from icnet.base.errors import UsageError
 from icnet.base.stderr import native_messages_dropped
 from icnet.network.graph import logits
-from icnet.network.weights import Weights
+from icnet.network.weights import Weights, calibrated
 
 if TYPE_CHECKING:
     import keras
@@ -82,6 +82,7 @@ class TorchNetwork:
         """Run `weights` at their own input size."""
         from icnet.network.torch_ops import TorchOps, to_torch
 
+        weights = calibrated(weights)
         self._spec = weights.spec
         self._ops = TorchOps({name: to_torch(name, array) for name, array in weights.tensors.items()})
         self.size_hw, self.classes = weights.spec.size_hw, weights.spec.classes
@@ -108,5 +109,5 @@ def keras_network(weights: Weights, size_hw: tuple[int, int] | None = None) -> K
     from icnet.network.keras_weights import set_weights
 
     model = build(weights.spec, size_hw)
-    set_weights(model, weights)
+    set_weights(model, calibrated(weights))
     return KerasNetwork(model, weights.spec.classes)

@@ -9,7 +9,8 @@ JSON: `spec` (`NetworkSpec.to_dict`), `about` (free facts: recipe, mIoU, data, l
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from icnet.network.sparse import pack, to_half, unpack
 from icnet.network.spec import Spec, spec_from_dict
 from icnet.network.stored import BLANK, MARK, Stored, read_stored, sealed
 
+_CLASSIFIER = "classifier"
 _NORM = ("gamma", "beta", "mean", "variance")
 
 
@@ -64,7 +66,7 @@ class FoldedConv:
 
 
 def fold(weights: Weights) -> dict[str, FoldedConv]:
-    """Turn batch normalisation into a scale and a bias of each convolution."""
+    """Turn batch normalisation into a scale and a bias of each convolution, the temperature into those of the classifier."""
     folded = {}
     for conv in convolutions(weights.spec):
         kernel = weights.tensors[f"{conv.name}/kernel"]
@@ -74,8 +76,26 @@ def fold(weights: Weights) -> dict[str, FoldedConv]:
             gamma, beta, mean, variance = (weights.tensors[f"{conv.name}/{part}"] for part in _NORM)
             scale = gamma / np.sqrt(variance + BN_EPSILON)
             bias = beta - mean * scale
+        if conv.name == _CLASSIFIER:
+            scale, bias = scale / temperature(weights), bias / temperature(weights)
         folded[conv.name] = FoldedConv(kernel, scale.astype(np.float32), bias.astype(np.float32))
     return folded
+
+
+def temperature(weights: Weights) -> float:
+    """What the logits are divided by, so that confidence is what it says; 1 if the weights do not tell or tell nonsense.
+
+    See `icnet.evaluation.temperature`. The classes stay the same.
+    """
+    told = weights.about.get("temperature")
+    return float(told) if isinstance(told, int | float) and isfinite(told) and told > 0 else 1.0
+
+
+def calibrated(weights: Weights) -> Weights:
+    """The same weights with their temperature in the classifier's numbers, for engines that do not `fold`."""
+    cooled = {name: weights.tensors[name] / temperature(weights) for name in (f"{_CLASSIFIER}/kernel", f"{_CLASSIFIER}/bias")}
+    about = {key: value for key, value in weights.about.items() if key != "temperature"}
+    return replace(weights, tensors={**weights.tensors, **cooled}, about=about)
 
 
 def kernel_zeros(weights: Weights) -> int:

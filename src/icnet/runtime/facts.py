@@ -15,7 +15,7 @@ from icnet.network.spec import DENSE, PRESETS
 from icnet.network.stored import Stored
 from icnet.network.weights import parse_weights
 
-ABOUT_MODEL = ("miou_strict", "miou_omz", "scored", "answers_unlabeled", "data", "pretrained", "licence")
+ABOUT_MODEL = ("miou_strict", "miou_omz", "temperature", "scored", "answers_unlabeled", "data", "pretrained", "licence")
 """Facts that a weight file tells about itself, passed on as they are."""
 
 KernelShape = tuple[int, int, int, int]
