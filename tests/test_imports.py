@@ -23,7 +23,7 @@ ALLOWED: dict[str, set[str]] = {
     "results": {"base", "runtime"},
     "media": {"base", "pictures", "runtime", "results"},
     "evaluation": {"base", "network", "runtime"},
-    "training": {"base", "pruning", "network", "data", "evaluation"},
+    "training": {"base", "pruning", "network", "data", "evaluation", "runtime.overlay"},
     "deploy": {"base", "hub", "network", "data", "runtime", "evaluation"},
     "measure": {"base", "network", "runtime", "deploy", "evaluation"},
     "serve": {"base", "network", "street", "runtime", "results", "pictures", "media"},

@@ -1,5 +1,6 @@
 import json
 import signal
+from dataclasses import replace
 
 import cv2
 import pytest
@@ -45,7 +46,29 @@ def test_train_stop_and_resume(arguments, tmp_path, capsys):
     last = json.loads(out)
     assert (last["finished"], last["step"]) == (True, 6)
     assert "miou_strict" in err
-    assert load_weights(tmp_path / "run" / "best.safetensors").about["recipe"]["crop_hw"] == [64, 96]
+    about = load_weights(tmp_path / "run" / "best.safetensors").about
+    assert about["recipe"]["crop_hw"] == [64, 96]
+    assert about["temperature"] > 0
+    assert (tmp_path / "run" / "train_batches.jpg").exists()
+    page, card = ((tmp_path / "run" / name).read_text() for name in ("report.html", "README.md"))
+    assert page.count("<figure>") == 2
+    assert page.count("<polyline") == 3
+    assert "| Road |" in card
+    assert "4 pictures to learn from, 2 to validate on, of camvid" in card
+    assert "Nothing is known to bind what they began from" in card
+    assert str(tmp_path) not in page + card
+
+
+def test_what_begins_from_camvid_says_so(arguments, tmp_path, capsys, tiny):
+    from icnet.network.weights import random_weights, save_weights
+
+    for name, about in (("camvid", {"data": "CamVid, train split"}), ("own", {"data": "streets of mine"})):
+        save_weights(tmp_path / f"{name}.safetensors", replace(random_weights(tiny), about=about))
+        start = ["--initial", str(tmp_path / f"{name}.safetensors"), "--out", str(tmp_path / f"run-{name}"), "--max-minutes", "0"]
+        assert run([*arguments, *start]) == 0
+        bound = name == "camvid"
+        assert ("tiny learnt from CamVid, so what begins from it is not for commercial use" in capsys.readouterr().err) == bound
+        assert ("not for commercial use" in (tmp_path / f"run-{name}" / "README.md").read_text()) == bound
 
 
 def test_as_many_epochs_as_fit(arguments, tmp_path, capsys, monkeypatch):

@@ -105,9 +105,23 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(make):
         np.full((2, 64, 96, 3), np.nan, np.float32),
         np.full((2, 16, 24, 12), 1, np.uint8),
     )
-    with pytest.raises(TrainingError, match="loss became nan at step 3"):
+    with pytest.raises(TrainingError, match=r"loss became nan at step 3.*--learning-rate 0.003 and --set clip_norm=5"):
         trainer.run(RunOptions(resume=True))
     assert trainer.checkpoint.read_bytes() == before
+
+
+def test_a_run_that_gets_no_better_stops_and_goes_on_when_asked(make, monkeypatch):
+    trainer, words = make(), []
+    scores = iter([0.3, 0.2, 0.1, 0.4])
+    score = trainer.learner.score
+    worse = lambda weights: dataclasses.replace(score(weights), miou_strict=next(scores))  # noqa: E731
+    monkeypatch.setattr(trainer.learner, "score", worse)
+    progress = trainer.run(RunOptions(validate_every=1, patience=2), tell=words.append)
+    assert progress.step == 12  # three of four epochs
+    assert "2 validations in a row were no better than 30.00 % (now 10.00 %)" in words[-1]
+    assert load_weights(trainer.folder / "best.safetensors").about["step"] == 4
+    assert load_weights(trainer.folder / "last.safetensors").about["step"] == 12
+    assert make().run(RunOptions(resume=True)).step == 16
 
 
 def test_the_time_budget_stops_cleanly_and_saves(make):

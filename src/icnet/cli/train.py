@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from icnet.network.spec import Spec
     from icnet.network.weights import Weights
     from icnet.training.checkpoint import Progress
+    from icnet.training.learner import Learner
     from icnet.training.recipe import Recipe
     from icnet.training.trainer import RunOptions, StepReport, Trainer
 
@@ -32,7 +33,8 @@ def train(
         str | None,
         typer.Option(
             help="Start from these weights: a published name, a .safetensors file, hf://USER/NAME, "
-            f"or 'imagenet' for the lite family; {_OURS}."
+            f"or 'imagenet' for the lite family; {_OURS}. "
+            "Bundled weights learnt from CamVid, so what begins from them is not for commercial use; 'imagenet' is free of that."
         ),
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help=f"Passes over the training split; {_OURS}.")] = None,
@@ -67,7 +69,9 @@ def train(
     seed: Annotated[int | None, typer.Option(min=0, help=f"Of initial weights, order and augmentation; {_OURS}.")] = None,
     max_minutes: Annotated[
         float | None,
-        typer.Option(min=0, help="Stop cleanly and save after this time; reading the data and the last validation come on top."),
+        typer.Option(
+            min=0, help="Stop cleanly and save after this time; reading the data, the last validation and the report come on top."
+        ),
     ] = None,
     fit_minutes: Annotated[
         float | None,
@@ -83,6 +87,9 @@ def train(
         bool, typer.Option("--deterministic", help="Give the same bits every time on the same machine; may be slower.")
     ] = False,
     validate_every: Annotated[int | None, typer.Option(min=1, help="Epochs between validations; 8 by default.")] = None,
+    patience: Annotated[
+        int | None, typer.Option(min=1, help="Stop after this many validations in a row without a better one; never by default.")
+    ] = None,
     show_recipe: Annotated[bool, typer.Option("--show-recipe", help="Print the recipe as JSON and stop.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else there.")] = False,
 ) -> None:
@@ -117,6 +124,7 @@ def train(
     require_keras("train", training=True)
 
     from icnet.data.splits import STREET, open_split
+    from icnet.deploy.licence import caution
     from icnet.network.registry import find_weights
     from icnet.training.determinism import make_deterministic
     from icnet.training.fit import epochs_that_fit
@@ -134,13 +142,16 @@ def train(
     taught_by = find_weights(recipe.distillation.teacher) if recipe.distillation else None
     if start is not None and start.spec.classes != spec.classes:
         say(told(start.spec.classes, spec.classes))
+    for weights in (start, taught_by):
+        if weights is not None and (condition := caution(weights)):
+            say(condition)
     say(f"reading {len(train_set)} images of {data}" + (", painting each scene first: about a minute" if data == STREET else ""))
     if fit_minutes is not None and resume:
         recipe = replace(recipe, epochs=planned_epochs(out))
     learner = Learner(spec, recipe, train_set, val_set, initial=start, teacher=taught_by)
     if recipe.precision == "bfloat16" and imitates_bfloat16():
         say("this CPU has no instructions for bfloat16 and imitates them very slowly: --precision float32 is faster here")
-    options = RunOptions(**given(max_minutes=max_minutes, resume=resume, validate_every=validate_every))
+    options = RunOptions(**given(max_minutes=max_minutes, resume=resume, validate_every=validate_every, patience=patience))
     if fit_minutes is not None and not resume:
         say("timing some steps")
         recipe = replace(recipe, epochs=epochs_that_fit(learner, fit_minutes, validate_every=options.validate_every))
@@ -149,7 +160,10 @@ def train(
     if recipe.final:
         plan += f", at the end of {recipe.final.batch_size} larger ones"
     say(f"training {spec.name}: {plan}; validating on {len(val_set)} images")
-    _finish(_run(Trainer(learner, out), options), learner.total_steps, out, as_json=as_json)
+    outcome = _run(Trainer(learner, out), options)
+    if outcome.best_miou >= 0:
+        _report(learner, out, "synthetic scenes" if data == STREET else Path(data).resolve().name)
+    _finish(outcome, learner.total_steps, out, as_json=as_json)
 
 
 def _start(spec: "Spec", recipe: "Recipe") -> "Weights":
@@ -197,7 +211,18 @@ def _run(trainer: "Trainer", options: "RunOptions") -> "Progress":
         def on_epoch(values: dict[str, float]) -> None:
             say("  ".join(f"{key} {value:.4g}" for key, value in values.items()))
 
-        return trainer.run(options, on_step=on_step, on_epoch=on_epoch)
+        return trainer.run(options, on_step=on_step, on_epoch=on_epoch, tell=say)
+
+
+def _report(learner: "Learner", out: Path, data: str) -> None:
+    from icnet.deploy.licence import terms
+    from icnet.network.weights import load_weights
+    from icnet.training.ending import CARD, REPORT, finish
+    from icnet.training.trainer import BEST
+
+    say("calibrating the best weights and writing the report")
+    finish(learner, out, data=data, terms=terms(load_weights(out / BEST).about))
+    say(f"report: {out / REPORT}; model card: {out / CARD}")
 
 
 def _finish(outcome: "Progress", total_steps: int, out: Path, *, as_json: bool) -> None:

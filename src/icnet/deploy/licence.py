@@ -6,6 +6,7 @@ from typing import Any
 
 from icnet.base.errors import UsageError
 from icnet.network.registry import SHA256
+from icnet.network.weights import Weights
 
 NON_COMMERCIAL = "cc-by-nc-4.0"
 """Of CamVid, and so of all bundled weights."""
@@ -38,9 +39,32 @@ def inherited(about: dict[str, Any]) -> str | None:
     runs = [about, *reversed(about.get("history", []))]
     stated = [_identifier(run["licence"]) for run in runs if isinstance(run.get("licence"), str)]
     bundled = any(one.removesuffix(".safetensors") in SHA256 for one in origins(about))
-    if bundled or "CamVid" in str(about.get("data", "")) or NON_COMMERCIAL in stated:
+    if bundled or NON_COMMERCIAL in stated or any("CamVid" in str(run.get("data", "")) for run in runs):
         return NON_COMMERCIAL
     return stated[0] if stated else None
+
+
+def caution(weights: Weights) -> str | None:
+    """A line for whoever begins a run from weights, or learns from them, that are not for every use; None if they are."""
+    if inherited(weights.about) != NON_COMMERCIAL:
+        return None
+    return (
+        f"{weights.spec.name} learnt from CamVid, so what begins from it is not for commercial use (CC BY-NC 4.0); for a lite "
+        "network --initial imagenet is free of that"
+    )
+
+
+def terms(about: dict[str, Any]) -> str:
+    """What a model card of a run says about the terms: those that the weights inherit, as far as is known."""
+    known = inherited(about)
+    if known == NON_COMMERCIAL:
+        name, address = LICENCES[known]
+        return (
+            f"{name.split(',')[0]} ({address}), **not for commercial use**: these weights, or some that they began from, learnt "
+            "from CamVid, which has these terms. The terms of your own pictures come on top."
+        )
+    inherit = f"What they began from has the licence {known}. " if known else "Nothing is known to bind what they began from. "
+    return inherit + "The terms of the pictures that they learnt from hold besides; if those are CamVid's, CC BY-NC 4.0."
 
 
 def decide(about: dict[str, Any], given: str | None) -> str:

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 import keras
+import numpy as np
 
 from icnet.base.errors import TrainingError, UsageError
 from icnet.base.sample import Dataset
@@ -18,7 +19,7 @@ from icnet.evaluation.scores import Scores
 from icnet.network.keras_model import build
 from icnet.network.keras_weights import as_stored, digest, get_weights, set_weights
 from icnet.network.spec import Spec
-from icnet.network.weights import Weights
+from icnet.network.weights import Weights, calibrated
 from icnet.training.average import WeightAverage
 from icnet.training.grow import grow
 from icnet.training.heads import carried
@@ -100,6 +101,11 @@ class Learner:
         if recipe.pruning:
             self.pruning = GradualPruning(self.model, self.spec.classes, recipe.pruning, self.total_steps)
 
+    @property
+    def counts(self) -> np.ndarray:
+        """(C,) int64, pixels of each class that there are to learn from."""
+        return self._survey.counts
+
     def identity(self) -> dict[str, Any]:
         """What a checkpoint must agree on.
 
@@ -135,11 +141,11 @@ class Learner:
         if self.pruning is not None and self.pruning.due(number):
             self.sync()
             self.pruning.prune(number)
-        return _finite(losses)
+        return _finite(losses, self.recipe)
 
     def drain(self) -> Losses:
         """The losses of the steps that are still under way, when they are done; as `step`."""
-        return _finite(self._stepper.drain())
+        return _finite(self._stepper.drain(), self.recipe)
 
     def sync(self) -> None:
         """Bring the Keras variables up to date."""
@@ -154,14 +160,14 @@ class Learner:
     def score(self, weights: Weights, images: int | None = None) -> Scores:
         """Of `weights` on the validation split, or on the first `images` of it."""
         count = len(self.val) if images is None else images
-        return evaluate((self.val[index] for index in range(count)), self._network(weights)).scores
+        return evaluate((self.val[index] for index in range(count)), self.network(weights)).scores
 
-    def _network(self, weights: Weights) -> Network:
-        """For validation: plain float32, as users will run it."""
+    def network(self, weights: Weights) -> Network:
+        """`weights` for validation: plain float32, as users will run them. The next one may take the place of this."""
         if on_torch_cpu():
             return TorchNetwork(weights)
         self._whole = self._whole or build(self.spec)
-        set_weights(self._whole, weights)
+        set_weights(self._whole, calibrated(weights))
         return KerasNetwork(self._whole, self.spec.classes)
 
 
@@ -171,8 +177,14 @@ def _seeds(model: keras.Model) -> list[keras.Variable]:
     return [variable for variable in model.variables if id(variable) not in weights]
 
 
-def _finite(losses: Losses) -> Losses:
+def _finite(losses: Losses, recipe: Recipe) -> Losses:
     for step, loss in losses:
         if not math.isfinite(loss):
-            raise TrainingError(f"the loss became {loss} at step {step}: start anew with a lower learning rate")
+            advice = [f"--learning-rate {recipe.learning_rate / 3:.1g}"]
+            advice += [] if recipe.clip_norm else ["--set clip_norm=5"]
+            advice += ["--precision float32"] if recipe.precision == "bfloat16" else []
+            raise TrainingError(
+                f"the loss became {loss} at step {step}: the last checkpoint and the best weights so far stay; start anew in "
+                f"another folder with {' and '.join(advice)}, and look at train_batches.jpg for wrong labels"
+            )
     return losses

@@ -19,6 +19,8 @@ from icnet.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from icnet.training.clock import Clock
 from icnet.training.learner import Learner
 from icnet.training.log import CSV, TrainingLog
+from icnet.training.patience import Patience
+from icnet.training.preview import PREVIEW, write_preview
 from icnet.training.steps import Losses
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -39,6 +41,8 @@ class RunOptions:
     """Go on from the checkpoint in the folder, if there is one."""
     validate_every: int = 8
     """Epochs between validations; the last epoch is always validated."""
+    patience: int | None = None
+    """Stop after this many validations in a row without a new best, as at the end of the budget."""
     save_minutes: float = 5.0
     """Time between checkpoints."""
 
@@ -85,9 +89,10 @@ def planned_epochs(folder: Path) -> int:
 class Trainer:
     """Trains one network in one folder.
 
-    The folder gets `checkpoint.safetensors` (to go on from), `best.safetensors` and `last.safetensors` (weight files with
-    the moving average), `log.csv` and `tensorboard/`. A run with pruning has no best before all is removed. If that was
-    whole channels, `compact-best.safetensors` and `compact-last.safetensors` hold the same networks without them.
+    The folder gets `train_batches.jpg` (the first crops with their labels), `checkpoint.safetensors` (to go on from),
+    `best.safetensors` and `last.safetensors` (weight files with the moving average), `log.csv` and `tensorboard/`. A run with
+    pruning has no best before all is removed. If that was whole channels, `compact-best.safetensors` and
+    `compact-last.safetensors` hold the same networks without them.
     """
 
     def __init__(self, learner: Learner, folder: Path):
@@ -95,6 +100,7 @@ class Trainer:
         self.learner, self.folder = learner, folder
         self.progress = Progress(history=_history(learner.initial))
         self.checkpoint = folder / CHECKPOINT
+        self.patience = Patience()
 
     @property
     def finished(self) -> bool:
@@ -102,7 +108,12 @@ class Trainer:
         return self.progress.step >= self.learner.total_steps
 
     def run(
-        self, options: RunOptions | None = None, *, on_step: OnStep = lambda _: True, on_epoch: OnEpoch = lambda _: None
+        self,
+        options: RunOptions | None = None,
+        *,
+        on_step: OnStep = lambda _: True,
+        on_epoch: OnEpoch = lambda _: None,
+        tell: Callable[[str], None] = lambda _: None,
     ) -> Progress:
         """Train to the end of the recipe or of the time budget.
 
@@ -110,6 +121,7 @@ class Trainer:
             options: budget, resuming, intervals.
             on_step: see `OnStep`.
             on_epoch: see `OnEpoch`.
+            tell: takes what a person should know, a line at a time.
 
         Returns:
             Where the run stands now; it is finished when `step` equals the learner's `total_steps`.
@@ -120,6 +132,7 @@ class Trainer:
             TrainingError: the loss is no longer finite; the last checkpoint stays.
         """
         options = options or RunOptions()
+        self.patience = Patience(options.patience, tell)
         check_folder(self.folder, resume=options.resume)
         weight_files = [prefix + name for prefix in ("", "compact-") for name in (BEST, LAST)]
         with sole_writer(self.folder, [CHECKPOINT, CSV, *weight_files]):
@@ -128,6 +141,8 @@ class Trainer:
                 self.load_checkpoint()
             else:
                 write_bytes(self.folder / RECIPE, json.dumps(self.learner.recipe.to_dict(), indent=1).encode())
+                write_preview(self.folder / PREVIEW, self.learner.batches, self.learner.spec.classes)
+                tell(f"the first crops with their labels: {self.folder / PREVIEW}")
                 self.save_checkpoint()  # a run that is killed early can be resumed too
             with closing(_Run(self, options, on_step, on_epoch)) as run:
                 run.go()
@@ -188,6 +203,9 @@ class Trainer:
         better = pruned and result.miou_strict > self.progress.best_miou
         if better:
             self.advance(best_miou=result.miou_strict)
+        if pruned:
+            self.patience.saw(result.miou_strict, best=self.progress.best_miou, better=better)
+        keep = keep or self.patience.exhausted
         recipe = self.learner.recipe.to_dict()
         for part, key in ((recipe, "initial"), (recipe["distillation"] or {"teacher": ""}, "teacher")):
             if "://" not in part[key]:
@@ -278,6 +296,7 @@ class _Run:
         validated = last or trainer.passed(self._options.validate_every)
         if validated:
             result = trainer.validate(keep=last)
+            self._stopping = self._stopping or trainer.patience.exhausted
             values |= {"miou_strict": result.miou_strict}
             values |= {} if result.miou_omz is None else {"miou_omz": result.miou_omz}
         self._log.write(step, values)
