@@ -1,9 +1,12 @@
 import json
 import re
+from pathlib import Path
 
+import cv2
 import labelled_scenes as made
 
 from icnet import cli
+from icnet.network.weights import random_weights, save_weights
 
 SCENES = made.scenes()
 
@@ -72,3 +75,18 @@ def test_a_missing_package_is_named(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(__import__("sys").modules, "yaml", None)
     assert cli.run(["data", "check", str(tmp_path / "in")]) == 2
     assert "needs PyYAML, which is not installed: run pip install 'icnet[data]'" in capsys.readouterr().err
+
+
+def test_rank_tells_the_order_in_every_form(tmp_path, monkeypatch, capsys, tiny):
+    monkeypatch.chdir(tmp_path)
+    save_weights(Path("tiny.safetensors"), random_weights(tiny))
+    Path("photos").mkdir()
+    for scene in SCENES:
+        cv2.imwrite(f"photos/{scene.name}.png", scene.image)
+    assert cli.run(["data", "rank", "photos", "--model", "tiny.safetensors", "--json", "--csv", "order.csv"]) == 0
+    told = json.loads(capsys.readouterr().out)["pictures"]
+    assert {one["picture"] for one in told} == {f"photos/{scene.name}.png" for scene in SCENES}
+    assert [one["doubt"] for one in told] == sorted((one["doubt"] for one in told), reverse=True)
+    assert Path("order.csv").read_text().splitlines()[1] == f"{told[0]['doubt']:.4f},{told[0]['picture']}"
+    assert cli.run(["data", "rank", "photos", "--model", "tiny.safetensors", "--most", "1"]) == 0
+    assert capsys.readouterr().out == f"{told[0]['doubt']:.4f}  {told[0]['picture']}\n"

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from icnet.network.spec import DEFAULT_MODEL
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -147,3 +149,57 @@ def _figures(checked: Checked) -> Iterator[str]:
 
 def _percent(share: float) -> str:
     return f"{100 * share:8.2f}" if share else f"{'none':>8}"
+
+
+@data.command()
+def rank(
+    folder: Annotated[Path, typer.Argument(help="A folder of pictures without labels, at any depth.")],
+    model: Annotated[
+        str, typer.Option(help="Published name, .safetensors weights or .xml IR; it must give logits, as weights do.")
+    ] = DEFAULT_MODEL,
+    most: Annotated[int | None, typer.Option(min=1, help="Tell only so many pictures, the least sure ones.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Also write the order as a table.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else there.")] = False,
+) -> None:
+    """Order pictures for labelling: first those of which a model is least sure.
+
+    Doubt is 1 less the margin between the two most probable classes, as a mean over the picture. Of pictures that show nearly the
+    same, such as neighbouring frames, only the least sure one is told.
+    """
+    from icnet.base.errors import UsageError
+    from icnet.base.files import write_bytes
+    from icnet.cli.terminal import emit, say, show, steps
+    from icnet.data.ranking import rank as run
+    from icnet.evaluation.accuracy import probabilities
+    from icnet.runtime.engine import Engine
+
+    engine = Engine(model)
+    if engine.output != "logits":
+        raise UsageError(f"{model} tells classes and not how sure it is of them: give .safetensors weights or a published name")
+    with steps("looking") as step:
+        ranking = run(folder, lambda picture: probabilities(engine, picture), step=step)
+    rows = [(f"{one.doubt:.4f}", str(Path(folder, one.name))) for one in ranking.pictures[:most]]
+    if csv is not None:
+        write_bytes(csv, _table([("doubt", "picture"), *rows]))
+    if as_json:
+        pictures = [{"picture": name, "doubt": float(value)} for value, name in rows]
+        alike = [{"picture": name, "like": other} for name, other in ranking.alike]
+        emit({"model": model, "pictures": pictures, "alike": alike, "unreadable": dict(ranking.unreadable)})
+    else:
+        for value, name in rows:
+            show(f"{value}  {name}")
+    if ranking.alike:
+        say(f"left out, because they look like others: {len(ranking.alike)} pictures")
+    for _, text in ranking.unreadable:
+        say(text)
+    if ranking.unreadable:
+        raise typer.Exit(1)
+
+
+def _table(rows: Sequence[Sequence[str]]) -> bytes:
+    import csv
+    from io import StringIO
+
+    text = StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue().encode("utf-8", "backslashreplace")

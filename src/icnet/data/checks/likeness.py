@@ -59,8 +59,30 @@ def alike(ones: list[Look], others: list[Look]) -> list[tuple[int, int]]:
         same = np.stack([each.bits for each in block]).astype(np.float32) @ bits.T  # 256 less twice the bits that differ
         nearest = same.argmax(axis=1).tolist()
         for place, index in enumerate(nearest):
-            one, other = ones[index], block[place]
-            close = same[place, index] >= bits.shape[1] - 2 * _MOST_BITS
-            if close and not (one.is_blank or other.is_blank) and float(one.small @ other.small) >= _LEAST_CORRELATION:
+            if _is_close(float(same[place, index]), ones[index], block[place]):
                 pairs.append((index, start + place))
     return pairs
+
+
+def without_alike(looks: list[Look]) -> list[int | None]:
+    """For each picture in order the index of an earlier one that shows nearly the same and is kept itself; None if it is kept."""
+    kept: list[int] = []
+    bits = np.empty((len(looks), _HASH * _HASH), np.float32)
+    found: list[int | None] = []
+    for index, each in enumerate(looks):
+        same = bits[: len(kept)] @ each.bits.astype(np.float32)
+        nearest = kept[int(same.argmax())] if kept else None
+        if nearest is not None and _is_close(float(same.max()), looks[nearest], each):
+            found.append(nearest)
+            continue
+        bits[len(kept)] = each.bits
+        kept.append(index)
+        found.append(None)
+    return found
+
+
+def _is_close(same: float, one: Look, other: Look) -> bool:
+    """Whether two looks, of which the product of the bits is known, are of nearly the same picture."""
+    if one.is_blank or other.is_blank or same < _HASH * _HASH - 2 * _MOST_BITS:
+        return False
+    return float(one.small @ other.small) >= _LEAST_CORRELATION
