@@ -58,31 +58,32 @@ def _behind_palette(stored: Stored, table: Table) -> np.ndarray | None:
 
 
 def _of_numbers(pixels: np.ndarray, table: Table) -> Labels:
-    count, ignored = len(table.names), table.ignored
-    values, pixel_counts = np.unique(pixels, return_counts=True)
-    unknown = [value for value in values.tolist() if value >= count and value not in ignored]
+    count, ignored = len(table.names), sorted(table.ignored)
+    pixel_counts = np.bincount(pixels.ravel())
+    unknown = [value for value in np.flatnonzero(pixel_counts).tolist() if value >= count and value not in ignored]
     faults = []
-    if _was_interpolated(pixels, np.array(sorted(ignored))):
+    if _was_interpolated(pixels, ignored):
         faults.append(("interpolated", "has numbers along its borders that lie between those on either side"))
     if unknown:
-        shown = dict(zip(values.tolist(), pixel_counts.tolist(), strict=True))
-        text = ", ".join(f"{value} ({shown[value]} pixels)" for value in unknown[:_SHOWN])
+        text = ", ".join(f"{value} ({pixel_counts[value]} pixels)" for value in unknown[:_SHOWN])
         faults.append(("unknown-ids", f"holds {text}{' and others' * (len(unknown) > _SHOWN)}; the table has {count} classes"))
-    ids = np.where(pixels < count, pixels, UNLABELLED).astype(np.uint8)
-    for value in ignored:
-        ids[pixels == value] = UNLABELLED
-    return Labels(ids, tuple(faults))
+    positions = np.full(max(256, len(pixel_counts)), UNLABELLED, np.uint8)
+    positions[:count] = range(count)
+    positions[ignored] = UNLABELLED
+    return Labels(positions[pixels], tuple(faults))
 
 
-def _was_interpolated(pixels: np.ndarray, ignored: np.ndarray) -> bool:
+def _was_interpolated(pixels: np.ndarray, ignored: list[int]) -> bool:
     """Whether steps between numbers that are not neighbours mostly lead over one in between."""
     ramps = steps = 0
-    for side in (pixels.astype(np.int32), pixels.T.astype(np.int32)):
-        change = np.diff(side, axis=1)
-        into, out = change[:, :-1], change[:, 1:]
-        middle = (into * out) > 0
-        ramps += int(np.count_nonzero(middle & ~np.isin(side[:, 1:-1], ignored)))
-        steps += int(np.count_nonzero(np.abs(change) > 1)) + int(np.count_nonzero(middle & (np.abs(into) == 1)))
+    for axis in (0, 1):
+        along = pixels if axis == 0 else pixels.T
+        one, middle, other = along[:-2], along[1:-1], along[2:]
+        between = (one < middle) & (middle < other) | (one > middle) & (middle > other)
+        values = middle[between]
+        far = np.maximum(along[1:], along[:-1]) - np.minimum(along[1:], along[:-1]) > 1
+        ramps += int(np.count_nonzero(~np.isin(values, ignored)))
+        steps += int(np.count_nonzero(far)) + int(np.count_nonzero(between & ~far[:-1]))
     return steps >= _LEAST_STEPS and ramps > _RAMP * steps
 
 
