@@ -128,7 +128,7 @@ def check(
             show(line)
         for line in _lines(checked.faults):
             show(line)
-        show(f"{len(checked.faults)} faults" if checked.faults else "no faults")
+        show(checked.verdict)
     if page is not None:
         say(f"page: {page}")
     if checked.faults:

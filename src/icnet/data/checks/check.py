@@ -70,6 +70,12 @@ class Checked:
     items: dict[str, Item] = field(default_factory=dict, repr=False)
     mapping: Mapping | None = field(default=None, repr=False)
 
+    @property
+    def verdict(self) -> str:
+        """How many faults there are, in words."""
+        count = len(self.faults)
+        return "no faults" if not count else "1 fault" if count == 1 else f"{count} faults"
+
     def to_dict(self) -> dict[str, Any]:
         """Plain types only, for JSON."""
         return {

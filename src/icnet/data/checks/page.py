@@ -41,9 +41,7 @@ def write_page(checked: Checked, path: Path) -> None:
 
 
 def _page(checked: Checked) -> Iterator[str]:
-    title = (
-        f"{escape(checked.source)}: {len(checked.faults)} faults" if checked.faults else f"{escape(checked.source)}: no faults"
-    )
+    title = f"{escape(checked.source)}: {checked.verdict}"
     yield f'<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
     yield f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style><h1>{title}</h1>'
     counts = ", ".join(f"{count} {split or 'in no split'}" for split, count in checked.pictures.items())
