@@ -18,6 +18,11 @@ _LARGEST = 1 << 16
 _MOST_BLOCKS = 256
 """More blocks than any trunk has, for the same reason."""
 
+_MOST_PIXELS = 1 << 25
+"""Of the input, that of the largest videos: a network on more takes gigabytes."""
+
+_LONGEST_NAME = 200
+
 
 @dataclass(frozen=True)
 class NetworkSpec:
@@ -65,6 +70,10 @@ class NetworkSpec:
                 )
         spec = cls(**plain)
         spec._check()
+        if spec.size_hw[0] * spec.size_hw[1] > _MOST_PIXELS:
+            raise ModelError(
+                f"the network description is damaged: no network has the size {spec.size_hw}; get or make the file anew"
+            )
         try:
             check_size(spec.size_hw)
         except UsageError as error:
@@ -221,7 +230,7 @@ def _is_like(value: object, example: object, *, signed: bool) -> bool:
             _is_like(one, other, signed=signed) for one, other in zip(value, example, strict=True)
         )
     if isinstance(example, str):
-        return isinstance(value, str) and value != ""
+        return isinstance(value, str) and value.isprintable() and 0 < len(value.strip()) <= _LONGEST_NAME
     if isinstance(example, bool) or isinstance(value, bool):  # in Python, True is a number
         return isinstance(example, bool) and isinstance(value, bool)
     allowed = (int,) if isinstance(example, int) else (int, float)

@@ -7,7 +7,6 @@ import os
 import queue
 import signal
 import subprocess
-import sys
 import threading
 from dataclasses import dataclass
 from io import FileIO
@@ -16,6 +15,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from icnet.base.child import child
 from icnet.base.cores import available_cores
 from icnet.base.errors import InputError
 from icnet.pictures.decoder import COLOURS, INDICES, REPLY, REQUEST, STORED, TOLD
@@ -165,16 +165,15 @@ class _Decoder:
     """One process."""
 
     def __init__(self) -> None:
-        # -P and no empty entry: no module is taken from the folder where a user happens to be
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))} | _MEMORY
+        command, environment = child("icnet.pictures.decoder")
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "icnet.pictures.decoder"],
+                command,
                 bufsize=0,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                env=environment,
+                env=environment | _MEMORY,
                 process_group=0,  # Ctrl-C is for us alone; Linux may give a session a share of the processor as large as ours
             )
         except OSError as error:

@@ -52,6 +52,14 @@ def compile_cached(network: ov.Model, settings: dict[str, Any], identity: str) -
     return compiled, False
 
 
+def mark_of(identity: str) -> Path | None:
+    """The empty file that says that a model was tried here with this OpenVINO and this code; None if nothing is kept."""
+    folder = cache_folder()
+    if folder is None or not _is_ours(folder):
+        return None
+    return folder / f"{hashlib.sha256(' '.join((identity, ov.get_version(), _code())).encode()).hexdigest()[:32]}.tried"
+
+
 @cache
 def _is_ours(folder: Path) -> bool:
     """Make the folder; whether nobody else may write there. What lies there is run, in a way."""

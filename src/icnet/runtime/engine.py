@@ -16,7 +16,7 @@ from openvino.preprocess import PrePostProcessor
 
 from icnet.base.classes import Classes
 from icnet.base.cores import available_cores, visible_cores
-from icnet.base.errors import UsageError, check_counts
+from icnet.base.errors import ModelError, UsageError, check_counts
 from icnet.network.openvino_model import INPUT, Output, openvino_model
 from icnet.network.registry import is_ir, read_model
 from icnet.network.spec import DEFAULT_MODEL
@@ -24,6 +24,7 @@ from icnet.network.weights import parse_weights
 from icnet.runtime.cache import compile_cached
 from icnet.runtime.core import check_process, core, never_free_in_forks
 from icnet.runtime.ir import check_contract, read_classes, read_ir
+from icnet.runtime.trial import last_line
 
 T = TypeVar("T")
 
@@ -103,11 +104,16 @@ class Engine:
             settings["INFERENCE_NUM_THREADS"] = str(threads)
         if threads < cores:  # pinned threads of every process would share the first cores
             settings["ENABLE_CPU_PINNING"] = False
-        network = _with_bytes(network)
-        if self.options.cache:
-            compiled, self.from_cache = compile_cached(network, settings, f"{self.sha256} {self.size_hw}")
-        else:
-            compiled, self.from_cache = core().compile_model(network, "CPU", settings), False
+        try:
+            network = with_bytes(network)
+            if self.options.cache:
+                compiled, self.from_cache = compile_cached(network, settings, f"{self.sha256} {self.size_hw}")
+            else:
+                compiled, self.from_cache = core().compile_model(network, "CPU", settings), False
+        except (RuntimeError, MemoryError) as error:
+            raise ModelError(
+                f"{model} cannot be run by OpenVINO ({last_line(error)}): free some memory, or get it anew"
+            ) from error
         # While one image is worked on by a stream, the next one waits for it: no stream ever waits for Python.
         self._requests = [compiled.create_infer_request() for _ in range(self.options.streams + 1)]
         self._free = deque(self._requests)
@@ -229,7 +235,7 @@ _ENGINES = WeakSet[Engine]()
 never_free_in_forks(lambda: [request for engine in _ENGINES for request in engine._requests])
 
 
-def _with_bytes(network: ov.Model) -> ov.Model:
+def with_bytes(network: ov.Model) -> ov.Model:
     """The same model for images of uint8, as they come from a camera; the conversion becomes part of the graph."""
     steps = PrePostProcessor(network)
     steps.input().tensor().set_element_type(ov.Type.u8)

@@ -11,8 +11,10 @@ import openvino as ov
 from icnet.base.classes import CAMVID, Classes, unnamed
 from icnet.base.errors import ModelError, UsageError
 from icnet.network.openvino_model import INPUT, OUTPUTS, Output
+from icnet.network.registry import IR_SHA256
 from icnet.network.stored import Stored
 from icnet.runtime.core import core
+from icnet.runtime.trial import last_line, try_out
 
 ABOUT = ["icnet", "about"]
 """Where an IR keeps free facts as JSON."""
@@ -27,6 +29,17 @@ _CONTRACT = f"expected one input {INPUT!r} (1, H, W, 3) and one output named {',
 
 
 def read_ir(stored: Stored) -> ov.Model:
+    """An OpenVINO IR, which unless it is bundled was tried in another process first.
+
+    Raises:
+        ModelError: it is damaged, or cannot be run.
+    """
+    if stored.sha256 not in IR_SHA256.values():
+        try_out(stored)
+    return parsed_ir(stored)
+
+
+def parsed_ir(stored: Stored) -> ov.Model:
     """An OpenVINO IR, from its bytes: from files OpenVINO would map the `.bin`, and change or die with it.
 
     Raises:
@@ -34,9 +47,8 @@ def read_ir(stored: Stored) -> ov.Model:
     """
     try:
         return core().read_model(stored.data, ov.Tensor(np.frombuffer(stored.binary, np.uint8)))
-    except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1].strip()
-        raise ModelError(f"{stored.path} is not a readable OpenVINO model ({reason}): export it again") from error
+    except (RuntimeError, MemoryError) as error:
+        raise ModelError(f"{stored.path} is not a readable OpenVINO model ({last_line(error)}): export it again") from error
 
 
 def read_about(network: ov.Model) -> dict[str, Any]:
@@ -64,7 +76,8 @@ def check_contract(network: ov.Model, path: Path) -> tuple[Output, tuple[int, in
         raise ModelError(f"{path} has the outputs {', '.join(names) or 'without names'}: {_CONTRACT}")
     batch, height, width, channels = (int(side) for side in taken[0].shape)
     given, expected = network.outputs[0].partial_shape, 3 if outputs[0] == "index" else 4
-    if (batch, channels) != (1, 3) or given.rank.is_dynamic or given.rank.get_length() != expected:
+    sides = list(given.to_shape()) if given.is_static else []
+    if (batch, channels) != (1, 3) or len(sides) != expected or sides[0] != 1 or not min(height, width, *sides):
         raise ModelError(f"{path} maps {taken[0].partial_shape} to {given}: {_CONTRACT}")
     return outputs[0], (height, width)
 
