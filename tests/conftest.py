@@ -23,6 +23,13 @@ def cache_folder(tmp_path_factory) -> None:
     os.environ["ICNET_CACHE"] = str(tmp_path_factory.mktemp("compiled"))
 
 
+@pytest.fixture(autouse=True)
+def trusted_models(request, monkeypatch) -> None:
+    """Models of this process are not tried in another one first, which takes a second each, but where that is tested."""
+    if "tried" not in request.keywords:
+        monkeypatch.setattr("icnet.runtime.ir.try_out", lambda stored: None)
+
+
 @pytest.fixture
 def seed() -> int:
     """Of damage and of moments: the same at every run, but for `tools/torture.py`."""

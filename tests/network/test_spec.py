@@ -93,6 +93,16 @@ def test_a_description_of_a_size_that_does_not_fit_is_damaged():
         spec_from_dict({**LITE.to_dict(), "size_hw": [96, 156]})
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("size_hw", [8192, 8192]), ("name", "a\r\nX-Other: 1"), ("name", "a\x1b[31m"), ("name", " "), ("name", "a" * 1000)],
+)
+def test_what_would_fill_the_memory_or_break_a_header_is_no_description(name, value):
+    with pytest.raises(ModelError, match="description is damaged") as caught:
+        spec_from_dict({**LITE.to_dict(), name: value})
+    assert str(caught.value).isprintable()
+
+
 @pytest.mark.parametrize("size_hw", [(720, 960), (32, 32), (80, 112), (368, 480)])
 def test_sizes_that_fit(size_hw):
     check_size(size_hw)

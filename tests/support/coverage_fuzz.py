@@ -13,11 +13,13 @@ import atheris
 with atheris.instrument_imports(include=["icnet", "h11", "python_multipart"]):
     from listening import bare_service
 
+    from icnet.base.classes import CAMVID
     from icnet.base.errors import DataError, ModelError
     from icnet.data.camvid import CamVid
     from icnet.media.content import sniff
     from icnet.network.stored import Stored
     from icnet.network.weights import _serialize, parse_weights, random_weights
+    from icnet.runtime.ir import ABOUT, CLASSES, LABELS, check_contract, read_about, read_classes
     from icnet.serve.errors import Refused
     from icnet.serve.http.accept import preferred
     from icnet.serve.http.exchange import Exchange, head_bytes
@@ -26,8 +28,11 @@ with atheris.instrument_imports(include=["icnet", "h11", "python_multipart"]):
 
 from tiny_network import TINY
 
+from icnet.network.openvino_model import openvino_model
+
 SERVICE, OFFERS = bare_service(), ("image/png", "application/json")
 WEIGHTS = random_weights(TINY)
+IR = openvino_model(WEIGHTS)
 HEAD = b"POST /v1/segment?a=%20b HTTP/1.1\r\nHost: a\r\nAccept: image/*;q=0.5, */*\r\n"
 FORM = b'--b\r\nContent-Disposition: form-data; name="image"; filename="x"\r\n\r\nx\r\n--b--\r\n'
 
@@ -68,6 +73,16 @@ def weights(folder: Path, data: bytes) -> None:
         parse_weights(Stored(folder / "w.safetensors", file))
 
 
+def told(folder: Path, data: bytes) -> None:
+    """What an IR tells about itself; OpenVINO's own reading of it crashes, and is tried in another process for that."""
+    check_contract(IR, folder / "m.xml")
+    for key in (ABOUT, CLASSES, LABELS):
+        IR.set_rt_info(data.decode("utf-8", "replace"), key)
+    assert isinstance(read_about(IR), dict)
+    with contextlib.suppress(ModelError):
+        assert len(read_classes(IR, folder / "m.xml")) == 12
+
+
 @atheris.instrument_func
 def planted(folder: Path, data: bytes) -> None:
     """The control: a fault behind a beginning that chance alone would not find."""
@@ -89,6 +104,7 @@ def seeds() -> dict[str, list[bytes]]:
         ],
         "listing": [b"/a/train/x y.png /a/trainannot/x y.png\n", "train/ü.png 'trainannot/ü.png'".encode("utf-8-sig")],
         "weights": [told, _serialize({}, metadata={"icnet": told.decode()})],
+        "told": [json.dumps(CAMVID.to_dict()).encode(), b" ".join(b"n%d" % index for index in range(12)), b'{"licence": "x"}'],
         "planted": [b""],
     }
 
