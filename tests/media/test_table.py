@@ -55,6 +55,14 @@ def test_no_name_is_a_formula(tmp_path, name):
     assert module.has_rows(module.count_rows(tmp_path / "t.csv"), name, 2)
 
 
+def test_no_name_steers_a_terminal(tmp_path):
+    name = "a\x1b[31m\n\udcffü.png"
+    with Table(tmp_path / "t.csv", CAMVID, ALL) as table:
+        table.add(name, 0, None, HALVES)
+    assert [row["input"] for row in rows(tmp_path / "t.csv")] == ["a\\x1b[31m\\n\\udcffü.png"]
+    assert module.has_rows(module.count_rows(tmp_path / "t.csv"), name, 1)
+
+
 def test_parquet_has_types(tmp_path, zones):
     parquet = pytest.importorskip("pyarrow.parquet")
     with Table(tmp_path / "t.parquet", CAMVID, (3, 4), zones) as table:

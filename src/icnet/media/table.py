@@ -2,6 +2,7 @@
 
 import csv
 import importlib.util
+import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
@@ -20,6 +21,9 @@ _KEYS = ("input", "frame", "time_s", "zone")
 _DIGITS = 6
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet computes begins with one of these."""
+
+_STEERING = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+"""Tables are looked at in terminals, too."""
 
 
 def check_name(path: Path) -> None:
@@ -144,8 +148,8 @@ def _column(name: str) -> str:
 
 
 def _text(name: str) -> str:
-    """A file name as text that can be written, also if the system holds other bytes than UTF-8, and that is no formula."""
-    return _guarded(name.encode("utf-8", "backslashreplace").decode(), "./")
+    """A file name as text without control signs or bytes that are no text, which are spelled out, and that is no formula."""
+    return _guarded(_STEERING.sub(lambda sign: sign[0].encode("unicode_escape").decode(), name), "./")
 
 
 def _guarded(text: str, guard: str) -> str:
