@@ -25,7 +25,7 @@ ALLOWED: dict[str, set[str]] = {
     "evaluation": {"base", "network", "runtime"},
     "training": {"base", "pruning", "network", "data", "evaluation", "runtime.overlay"},
     "deploy": {"base", "hub", "network", "data", "runtime", "evaluation"},
-    "measure": {"base", "network", "runtime", "deploy", "evaluation"},
+    "measure": {"base", "network", "street", "runtime", "deploy", "evaluation"},
     "serve": {"base", "network", "street", "runtime", "results", "pictures", "media"},
 }
 ALLOWED["cli"] = set(ALLOWED)

@@ -13,7 +13,7 @@ from tiny_network import SMALL
 
 from icnet import cli
 
-VERBS = ("info", "verify", "segment", "demo", "serve"), ("evaluate", "train", "push", "export", "benchmark")
+VERBS = ("info", "verify", "doctor", "segment", "demo", "serve"), ("evaluate", "train", "push", "export", "benchmark")
 KEPT = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "KERAS_BACKEND", "OMP_NUM_THREADS")
 WATCHED = Path(__file__).parents[1] / "support" / "watched.py"
 STRACE = ["strace", "-f", "-qq", "--seccomp-bpf", "-e", "trace=connect,sendto,sendmsg,sendmmsg", "-o", "calls"]

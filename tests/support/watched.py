@@ -36,6 +36,7 @@ def commands(data: str) -> dict[str, list[str]]:
         "train": ["train", "--data", data, *train],
         "export": ["export", "tiny.safetensors", "-o", "models", "--data", data, "--precision", "int8", "--max-drop", "100"],
         "verify": ["verify"],
+        "doctor": ["doctor"],
         "push": ["push", "run", HUB, "--licence", "mit"],
         "benchmark": ["benchmark", "--rounds", "1"],
     }

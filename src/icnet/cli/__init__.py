@@ -14,6 +14,7 @@ from icnet.base.places import keep_libraries_in_cache
 from icnet.cli.benchmark import benchmark
 from icnet.cli.data import data
 from icnet.cli.demo import demo
+from icnet.cli.doctor import doctor
 from icnet.cli.evaluate import evaluate
 from icnet.cli.export import export
 from icnet.cli.info import info
@@ -46,7 +47,7 @@ def _icnet(
         raise typer.Exit(2)
 
 
-for verb in (segment, serve, demo, info, evaluate, train, export, push, verify, benchmark):
+for verb in (segment, serve, demo, info, evaluate, train, export, push, verify, doctor, benchmark):
     app.command()(verb)
 app.add_typer(data, name="data")
 

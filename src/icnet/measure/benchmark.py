@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from openvino import opset13 as ops
 from icnet import __version__
 from icnet.base.cores import available_cores
 from icnet.base.errors import UsageError, check_counts, require
+from icnet.base.processor import instructions, processor
 from icnet.deploy.quantize import calibrate, require_nncf
 from icnet.network.graph import convolutions
 from icnet.network.onnx_model import onnx_model
@@ -253,20 +253,12 @@ def _product_call(*, int8: bool, threads: int) -> Callable[[], object]:
 
 def machine(threads: int) -> dict[str, Any]:
     """Processor, cores and the vector instructions that decide the speed; what the system does not tell is left out."""
-    facts: dict[str, str] = {}
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text().splitlines():
-            key, _, value = line.partition(":")
-            facts.setdefault(key.strip(), value.strip())
-    known = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16", "asimddp", "i8mm")
-    flags = set((facts.get("flags") or facts.get("Features") or "").split())
     return {
-        "processor": facts.get("model name") or platform.processor() or platform.machine(),
+        "processor": processor(),
         "system": platform.platform(),
         "cores": available_cores(),
         "threads": threads,
-        "instructions": [name for name in known if name in flags],
+        "instructions": instructions(),
         "decoding": "compiled" if compiled() else "NumPy",
     }
 
