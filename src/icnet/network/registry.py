@@ -25,8 +25,8 @@ the wheel for its size lies in the repository only."""
 
 
 IR_SHA256: dict[str, str] = {
-    "icnet-lite-int8": "5c26f538db51fc366c2485d55a01d4bfb41b82dd8df1363919ed081c3abf3ca0",
-    "icnet-lite-large-int8": "daf10c904e4452bd78a00ade529ebee5953d9bd8b0ef2469433aadbbf538460a",
+    "icnet-lite-int8": "f7ab581559681ed4ac520ab3d46e1b387875e56bb52f966a84508c0358b30d34",
+    "icnet-lite-large-int8": "633623aed4906e5bebc5717956e2ad8f2652c855908f5e250bd95421db2ef76c",
 }
 """Bundled quantized model name to the SHA-256 of `<FOLDER>/<name>.xml` followed by its `.bin`, checked at every load."""
 
