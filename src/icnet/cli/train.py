@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from icnet.training.learner import Learner
     from icnet.training.recipe import Recipe
     from icnet.training.trainer import RunOptions, StepReport, Trainer
+
+TrackerName = Literal["tensorboard", "mlflow", "none"]
+"""As in `icnet.training.trackers`, which is imported with the rest."""
 
 _OURS = "the recipe's own by default"
 
@@ -87,6 +90,10 @@ def train(
         bool, typer.Option("--deterministic", help="Give the same bits every time on the same machine; may be slower.")
     ] = False,
     validate_every: Annotated[int | None, typer.Option(min=1, help="Epochs between validations; 8 by default.")] = None,
+    tracker: Annotated[
+        TrackerName,
+        typer.Option(help="Follow the run with this besides log.csv; mlflow writes into the folder too, with icnet[mlflow]."),
+    ] = "tensorboard",
     patience: Annotated[
         int | None, typer.Option(min=1, help="Stop after this many validations in a row without a better one; never by default.")
     ] = None,
@@ -151,7 +158,9 @@ def train(
     learner = Learner(spec, recipe, train_set, val_set, initial=start, teacher=taught_by)
     if recipe.precision == "bfloat16" and imitates_bfloat16():
         say("this CPU has no instructions for bfloat16 and imitates them very slowly: --precision float32 is faster here")
-    options = RunOptions(**given(max_minutes=max_minutes, resume=resume, validate_every=validate_every, patience=patience))
+    options = RunOptions(
+        **given(max_minutes=max_minutes, resume=resume, validate_every=validate_every, patience=patience, tracker=tracker)
+    )
     if fit_minutes is not None and not resume:
         say("timing some steps")
         recipe = replace(recipe, epochs=epochs_that_fit(learner, fit_minutes, validate_every=options.validate_every))

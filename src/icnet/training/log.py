@@ -1,18 +1,13 @@
-"""What a run reports: a CSV line per epoch, and TensorBoard events."""
+"""What a run reports: a CSV line per epoch, which a tracker gets too."""
 
 import csv
 import io
 import os
-import time
 from pathlib import Path
-
-from tensorboard.compat.proto.event_pb2 import Event, SessionLog
-from tensorboard.compat.proto.summary_pb2 import Summary
-from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from icnet.base.errors import OutputError
 from icnet.base.files import write_bytes
-from icnet.base.stderr import native_messages_dropped
+from icnet.training.trackers import Tracker
 
 CSV = "log.csv"
 """Name of the table in a run's folder."""
@@ -21,10 +16,10 @@ COLUMNS = ("epoch", "step", "minutes", "images_per_second", "learning_rate", "lo
 
 
 class TrainingLog:
-    """Appends to `log.csv` and to TensorBoard event files in one folder; needs no TensorFlow."""
+    """Appends to `log.csv` in a folder and tells a tracker."""
 
-    def __init__(self, folder: Path, step: int):
-        """Open the logs in `folder` to go on after `step`; what an earlier part of the run wrote up to it stays."""
+    def __init__(self, folder: Path, step: int, tracker: Tracker | None = None):
+        """Open the log in `folder` to go on after `step`; what an earlier part of the run wrote up to it stays."""
         self._csv = folder / CSV
         rows = [row for row in _whole_rows(self._csv) if int(row["step"]) <= step]  # later ones will be done again
         text = io.StringIO()
@@ -32,11 +27,7 @@ class TrainingLog:
         table.writeheader()
         table.writerows(rows)
         write_bytes(self._csv, text.getvalue().encode())
-        with native_messages_dropped():  # TensorBoard loads TensorFlow where it is installed, and that has things to say
-            self._events = EventFileWriter(str(folder / "tensorboard"))
-        # Tells TensorBoard to forget what killed parts of the run wrote from this step on.
-        self._events.add_event(Event(wall_time=time.time(), step=step + 1, session_log=SessionLog(status=SessionLog.START)))
-        self._events.flush()
+        self._tracker = tracker
 
     def _append(self, row: list[object]) -> None:
         try:
@@ -55,13 +46,13 @@ class TrainingLog:
         """
         row = {"step": step, **values}
         self._append([row.get(column, "") for column in COLUMNS])
-        scalars = [Summary.Value(tag=key, simple_value=value) for key, value in values.items()]
-        self._events.add_event(Event(wall_time=time.time(), step=step, summary=Summary(value=scalars)))
-        self._events.flush()
+        if self._tracker is not None:
+            self._tracker.write(step, values)
 
     def close(self) -> None:
-        """Close the event file."""
-        self._events.close()
+        """Close the tracker."""
+        if self._tracker is not None:
+            self._tracker.close()
 
 
 def _whole_rows(path: Path) -> list[dict[str, str]]:

@@ -22,6 +22,7 @@ from icnet.training.log import CSV, TrainingLog
 from icnet.training.patience import Patience
 from icnet.training.preview import PREVIEW, write_preview
 from icnet.training.steps import Losses
+from icnet.training.trackers import TrackerName, open_tracker
 
 CHECKPOINT = "checkpoint.safetensors"
 """Name of the file in a run's folder from which the run goes on."""
@@ -43,6 +44,8 @@ class RunOptions:
     """Epochs between validations; the last epoch is always validated."""
     patience: int | None = None
     """Stop after this many validations in a row without a new best, as at the end of the budget."""
+    tracker: TrackerName = "tensorboard"
+    """Where the run can be followed besides `log.csv`."""
     save_minutes: float = 5.0
     """Time between checkpoints."""
 
@@ -235,7 +238,8 @@ class _Run:
         self._trainer, self._options = trainer, options
         self._on_step, self._on_epoch = on_step, on_epoch
         step, batches = trainer.progress.step, trainer.learner.batches
-        self._log = TrainingLog(trainer.folder, trainer.progress.reported)
+        reported, recipe = trainer.progress.reported, trainer.learner.recipe.to_dict()
+        self._log = TrainingLog(trainer.folder, reported, open_tracker(options.tracker, trainer.folder, reported, recipe))
         self._stream = batches.stream(step, trainer.learner.place)
         self._clock = Clock(trainer.progress.seconds, batches.samples(step))
         self._stopping = False
