@@ -4,28 +4,34 @@ import contextlib
 import http.client
 import signal
 import statistics
-import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from load.clients import client
-from load.pictures import Picture, Pictures, decoded, encoded
+from load.pictures import Picture, Pictures
 from load.program import Program, program, until
 from load.results import Figure
 
-GROUPS = (("rpc",) * 3, ("tensors",) * 2 + ("pictures",) * 3)
+GROUPS = (("rpc",) * 4, ("tensors",) * 3 + ("pictures",) * 3)
 """They come one after the other, in turns the one and the other first: a server that waits for one only loses the other."""
 
-LARGE_BEFORE, LARGE_BETWEEN = 1, 2
-"""Requests per worker with very large pictures, which keep it busy until all have arrived, and then between the groups."""
+HOLD = """
+import pathlib, time
+from icnet.runtime.engine import Engine
+infer = Engine.infer
+def held(*given):
+    while pathlib.Path("hold").exists():
+        time.sleep(0.002)
+    return infer(*given)
+Engine.infer = held
+"""
+"""Run in the server's process: no network runs while the file is there."""
 
-APART_S = 0.01
-"""From one request to the next, which keeps them in order."""
+HELD_S = 1.5
+"""From SIGTERM on: longer than the server lets new requests come, so that it has to wait for these."""
 
 END_S = 30.0
 NOT_READY_S = 0.1
@@ -65,23 +71,17 @@ def drain(folder: Path, arguments: list[str], paint: Pictures, expected: Expecte
         workers: of the server.
         times: how often.
     """
-    orders = [_order(workers, GROUPS), _order(workers, GROUPS[::-1])]
-    first = LARGE_BEFORE * workers
-    small = [paint(number) for number in range(len(orders[0]))]
-    large = [_large(picture) for picture in small[: first + LARGE_BETWEEN * workers]]
-    digests = {id(picture): expected(picture) for picture in (*small, *large)}
+    orders = [GROUPS[0] + GROUPS[1], GROUPS[1] + GROUPS[0]]
+    pictures = [paint(number) for number in range(len(orders[0]))]
+    digests = [expected(picture) for picture in pictures]
     rounds = []
     for turn in range(times):
-        wanted, spare = [], iter(large)
-        for (kind, is_large), picture in zip(orders[turn % 2], small, strict=True):
-            chosen = next(spare) if is_large else picture
-            wanted.append(_Wanted(kind, chosen, digests[id(chosen)]))
-        with program(folder, "--workers", str(workers), *arguments) as running:
-            rounds.append(_once(running, wanted, first))
+        wanted = [_Wanted(*each) for each in zip(orders[turn % 2], pictures, digests, strict=True)]
+        with program(folder, "--workers", str(workers), *arguments, before=HOLD) as running:
+            rounds.append(_once(running, wanted, folder / "hold"))
     return [
         Figure("rounds", times),
-        # How many wait is chance, since decoding holds up no worker; the last to arrive is there in any case.
-        Figure.at_least("requests in flight at SIGTERM, fewest", min(one.in_flight for one in rounds), 1),
+        Figure.exactly("requests in flight at SIGTERM, fewest", min(one.in_flight for one in rounds), len(pictures)),
         Figure.none("requests not answered, or wrongly", [fault for one in rounds for fault in one.faults]),
         Figure.exactly("rounds in which it said that it is not ready", sum(one.told for one in rounds), times),
         Figure.exactly("ready again after it was not", sum(one.again for one in rounds), 0),
@@ -94,32 +94,12 @@ def drain(folder: Path, arguments: list[str], paint: Pictures, expected: Expecte
     ]
 
 
-def _order(workers: int, groups: Sequence[Sequence[str]]) -> list[tuple[str, bool]]:
-    """Kind of client, and whether with a very large picture."""
-    large = ("pictures", True)
-    early, late = ([(kind, False) for kind in group] for group in groups)
-    return [*[large] * (LARGE_BEFORE * workers), *early, *[large] * (LARGE_BETWEEN * workers), *late]
-
-
-def _large(picture: Picture) -> Picture:
-    """The same again and again, up to just below the limit of pixels."""
-    height, width = picture.frame.shape[:2]
-    frame = np.tile(picture.frame, (3900 // height, 3900 // width, 1))
-    jpeg = encoded(frame)
-    return Picture(picture.number, jpeg, decoded(jpeg))
-
-
-def _once(running: Program, wanted: list[_Wanted], first: int) -> _Round:
-    go, count = threading.Event(), len(wanted)
-
+def _once(running: Program, wanted: list[_Wanted], hold: Path) -> _Round:
     def one(place: int) -> str:
         """What is wrong with the answer; empty if nothing."""
         kind, name = wanted[place].kind, f"drain-{place}"
         try:
             caller = client(kind, running)
-            if place >= first:
-                go.wait(30)
-                time.sleep((place - first) * APART_S)
             answer = caller.ask(wanted[place].picture, name)
         except Exception as error:  # whatever it is, this request was lost
             return f"{kind}: {type(error).__name__}: {error}"
@@ -129,23 +109,29 @@ def _once(running: Program, wanted: list[_Wanted], first: int) -> _Round:
             return f"{kind}: another id"
         return "" if answer.digest == wanted[place].digest else f"{kind}: another class map"
 
-    with ThreadPoolExecutor(count) as executor:
-        answers = [executor.submit(one, place) for place in range(count)]
-        decoded = r'icnet_stage_seconds_count\{stage="decode"\}'  # then a worker has it, which others must wait for
-        until(lambda: running.metric(decoded) >= first, 30, every=0.002)
-        go.set()
-        until(lambda: running.in_flight() + sum(answer.done() for answer in answers) >= count, 30, every=0.002)
-        running.process.send_signal(signal.SIGTERM)
-        start = time.perf_counter()
-        in_flight = sum(not answer.done() for answer in answers)
-        readiness = _readiness(running)
+    with ThreadPoolExecutor(len(wanted)) as executor:
+        hold.touch()
+        try:
+            answers = []
+            for place in range(len(wanted)):
+                answers.append(executor.submit(one, place))
+                until(lambda: running.in_flight() + sum(answer.done() for answer in answers) >= len(answers), 30)
+            in_flight = running.in_flight()
+            running.process.send_signal(signal.SIGTERM)
+            start = time.perf_counter()
+            readiness = _readiness(running, lambda: hold.unlink(missing_ok=True))
+        finally:
+            hold.unlink(missing_ok=True)
         faults = [answer.result() for answer in answers if answer.result()]
         code = running.process.wait(2 * END_S)
         return _Round(in_flight, faults, *readiness, code, time.perf_counter() - start)
 
 
-def _readiness(running: Program) -> tuple[float, bool, int]:
-    """Seconds until the server is not ready, whether it says so, and how often it is ready again until it listens no more."""
+def _readiness(running: Program, release: Callable[[], object]) -> tuple[float, bool, int]:
+    """Seconds until the server is not ready, whether it says so, and how often it is ready again until it listens no more.
+
+    What is in flight is released after `HELD_S`.
+    """
     start, off_s, again = time.perf_counter(), None, 0
     while time.perf_counter() - start < END_S:
         try:
@@ -154,6 +140,8 @@ def _readiness(running: Program) -> tuple[float, bool, int]:
             return time.perf_counter() - start if off_s is None else off_s, off_s is not None, again
         if not ready and off_s is None:
             off_s = time.perf_counter() - start
+        if time.perf_counter() - start > HELD_S:
+            release()
         again += ready and off_s is not None
         time.sleep(0.01)
     return END_S if off_s is None else off_s, off_s is not None, again
