@@ -71,6 +71,18 @@ def test_what_begins_from_camvid_says_so(arguments, tmp_path, capsys, tiny):
         assert ("not for commercial use" in (tmp_path / f"run-{name}" / "README.md").read_text()) == bound
 
 
+def test_the_size_goes_into_the_weights_and_the_crops(arguments, tmp_path, capsys):
+    without = [one for one in arguments if one not in ("--crop", "64x96")]
+    assert run([*without, "--size", "48x64", "--max-minutes", "0"]) == 0
+    weights = load_weights(tmp_path / "run" / "best.safetensors")
+    assert weights.spec.size_hw == (48, 64)
+    assert weights.about["recipe"]["crop_hw"] == [176, 240]  # half of 352x480, as 48x64 is of 96x128
+    for size, line in (("50x64", "such as 48x64 or 64x64"), ("big", "--size 'big' is no size")):
+        capsys.readouterr()
+        assert run([*without, "--size", size]) == 2
+        assert line in capsys.readouterr().err
+
+
 def test_as_many_epochs_as_fit(arguments, tmp_path, capsys, monkeypatch):
     from icnet.training import fit
 

@@ -4,7 +4,7 @@ import json
 import numpy as np
 import pytest
 
-from icnet.base.classes import CAMVID
+from icnet.base.classes import CAMVID, Classes
 from icnet.base.errors import OutputError, UsageError
 from icnet.media import table as module
 from icnet.media.table import Table
@@ -61,6 +61,14 @@ def test_no_name_steers_a_terminal(tmp_path):
         table.add(name, 0, None, HALVES)
     assert [row["input"] for row in rows(tmp_path / "t.csv")] == ["a\\x1b[31m\\n\\udcffü.png"]
     assert module.has_rows(module.count_rows(tmp_path / "t.csv"), name, 1)
+
+
+def test_classes_that_are_called_like_a_column_or_a_formula(tmp_path):
+    table = Classes(("zone", "=1+1", "frame"))
+    with Table(tmp_path / "t.csv", table, (0, 1, 2)) as written:
+        written.add("a", 0, None, Segmentation(np.zeros((1, 4, 3), np.uint8), np.array([[0, 1, 1, 2]], np.uint8), table))
+    (row,) = rows(tmp_path / "t.csv")
+    assert [row[name] for name in ("zone", "frame", "class zone", "'=1+1", "class frame")] == ["", "0", "0.25", "0.5", "0.25"]
 
 
 def test_parquet_has_types(tmp_path, zones):

@@ -1,7 +1,9 @@
+import dataclasses
 import json
 
 import pytest
 
+from icnet.base.classes import Classes
 from icnet.base.errors import ModelError, UsageError
 from icnet.network.spec import COMPACT_60, DEFAULT_MODEL, LITE, PRESETS, IcnetSpec, check_size, preset, spec_from_dict
 
@@ -9,6 +11,23 @@ from icnet.network.spec import COMPACT_60, DEFAULT_MODEL, LITE, PRESETS, IcnetSp
 @pytest.mark.parametrize("spec", PRESETS.values(), ids=PRESETS)
 def test_round_trip_through_json(spec):
     assert spec_from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
+
+
+def test_classes_travel_and_those_of_camvid_are_a_number():
+    table = Classes(("a b", "c", "d"), palette=((1, 2, 3),) * 3, void=0, ignored=(200, 255))
+    spec = dataclasses.replace(COMPACT_60, classes=table)
+    assert spec_from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
+    assert COMPACT_60.to_dict()["classes"] == 12
+    assert spec_from_dict(COMPACT_60.to_dict() | {"classes": 3}).classes.names == ("class 0", "class 1", "class 2")
+
+
+@pytest.mark.parametrize(
+    "value", [1, 256, 10**12, -3, True, "12", None, [12], {}, {"names": ["a", "a"]}, {"names": ["a", "b"], "void": 9}]
+)
+def test_classes_that_are_none_are_refused(value):
+    with pytest.raises(ModelError, match="the network description is damaged: ") as caught:
+        spec_from_dict(COMPACT_60.to_dict() | {"classes": value})
+    assert "\n" not in str(caught.value)
 
 
 def test_unknown_and_missing_fields_are_refused():

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from icnet.base.classes import CAMVID
+from icnet.base.classes import CAMVID, Classes
 from icnet.base.errors import UsageError
 from icnet.results.style import Style, class_indices, read_style, recoloured
 from icnet.runtime.segmenter import Segmentation
@@ -73,6 +73,9 @@ def test_class_names():
     assert class_indices(CAMVID, "Sky") == (0,)
     assert class_indices(CAMVID, "bike,SKY,bike") == (0, 10)
     assert class_indices(CAMVID, ",".join(CAMVID.names)) == tuple(range(12))
+    commas = Classes(("door", "door, double", "wall"))
+    assert class_indices(commas, "Door, double,wall") == (1, 2)
+    assert class_indices(commas, "wall,door") == (0, 2)
     for names in ("", ",", "Street"):
         with pytest.raises(UsageError):
             class_indices(CAMVID, names)

@@ -46,6 +46,17 @@ def test_equals_argmax_of_the_resized_scores(size_hw, output):
     assert np.array_equal(raw, before)
 
 
+@pytest.mark.parametrize("count", [2, 5, 13, 64, 255])
+def test_any_number_of_classes(count):
+    raw = np.random.default_rng(count).standard_normal((1, count, 16, 24)).astype(np.float32)
+    full = full_size(raw[0], (61, 97))
+    classes = decode(raw, "logits", (61, 97))
+    assert np.array_equal(classes, full.argmax(axis=0))
+    assert classes.max() == count - 1
+    exact = 255 / np.exp(full - full.max(axis=0)).sum(axis=0)
+    assert np.abs(decode_confidence(raw, "logits", classes) - exact).max() <= 0.51
+
+
 @pytest.mark.parametrize("size_hw", [(720, 960), (1080, 1920), (333, 555)])
 @pytest.mark.parametrize("threads", [1, 2, 5])
 def test_differs_from_opencv_only_where_two_classes_are_equal(size_hw, threads):

@@ -12,7 +12,7 @@ import numpy as np
 from listening import listening
 from PIL import Image
 
-from icnet.base.classes import CAMVID
+from icnet.base.classes import CAMVID, Classes
 from icnet.runtime.segmenter import Segmentation
 from icnet.serve.app import build_app
 from icnet.serve.limits import Limits
@@ -25,11 +25,15 @@ SLOW_WIDTH = 77
 """A picture of this width is answered only when the site's `gate` is open."""
 
 
+LIGHT = Classes(("dark blue", "blue", "light blue"), palette=((1, 2, 3), (40, 50, 60), (200, 210, 220)))
+"""Classes of the model `light`, none of them for what has no label."""
+
+
 class Arithmetic:
     """In place of a network: blue tells the class, green the confidence."""
 
-    def __init__(self, gate: threading.Event, *, turned: bool, output: str = "logits") -> None:
-        self.engine, self.classes = SimpleNamespace(output=output), CAMVID
+    def __init__(self, gate: threading.Event, *, turned: bool = False, output: str = "logits", classes: Classes = CAMVID) -> None:
+        self.engine, self.classes = SimpleNamespace(output=output), classes
         self.count = 0
         self._gate, self._turned = gate, turned
 
@@ -38,9 +42,10 @@ class Arithmetic:
         if frame_bgr.shape[1] == SLOW_WIDTH:
             assert self._gate.wait(20)
         self.count += 1
-        classes = frame_bgr[..., 0] // 22
+        count = len(self.classes)
+        classes = frame_bgr[..., 0] // (256 // count + 1)
         known = frame_bgr[..., 1] if confidence else None
-        return Segmentation(frame_bgr, 11 - classes if self._turned else classes, CAMVID, known)
+        return Segmentation(frame_bgr, count - 1 - classes if self._turned else classes, self.classes, known)
 
 
 class FixedModels(Models):
@@ -67,11 +72,12 @@ def new_site(*, limits: Limits | None = None) -> Site:
     """A site that does not run yet."""
     metrics, limits, gate = Metrics(), limits or Limits(body_bytes=1_000_000, pixels=3_000_000), threading.Event()
     models: list[Any] = [
-        Arithmetic(gate, turned=False),
+        Arithmetic(gate),
         Arithmetic(gate, turned=True),
-        Arithmetic(gate, turned=False, output="index"),
+        Arithmetic(gate, output="index"),
+        Arithmetic(gate, classes=LIGHT),
     ]
-    names = ("first", "turned", "indices only")
+    names = ("first", "turned", "indices only", "light")
     served = (Served(name, f"{number}" * 12, model) for number, (name, model) in enumerate(zip(names, models, strict=True)))
     return Site(Service(FixedModels(*served), Pool(2, limits.queue, metrics), limits, metrics), gate)
 

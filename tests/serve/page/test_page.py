@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from page_acts import choose, drawn, point, seen_at, show, told
-from page_site import SLOW_WIDTH, blended, classes_of, encoded, percent_of, picture, pixels, png
+from page_site import LIGHT, SLOW_WIDTH, blended, classes_of, encoded, percent_of, picture, pixels, png
 from PIL import Image
 
 expect = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install playwright").expect
@@ -232,6 +232,27 @@ def test_models(page):
     expect(page.locator("#served")).to_have_text("indices only, version 222222222222")
     point(page, 25, 25, (60, 80))
     assert told(page) == names[classes_of(image)[25, 25]]
+
+
+def test_a_model_of_other_classes(page):
+    image = picture(11)
+    show(page, image)
+    expect(page.locator("#abstain")).to_be_enabled()
+    page.get_by_label("Model").select_option("light")
+    expect(page.locator("#served")).to_have_text("light, version 333333333333")
+    assert page.locator("#legend .class").all_text_contents() == list(LIGHT.names)
+    expect(page.locator("#abstain")).to_be_disabled()
+    classes = image[..., 2] // 86
+    assert np.array_equal(drawn(page, "#overlay"), LIGHT.palette_rgb[classes])
+    point(page, 25, 25, (60, 80))
+    assert told(page) == f"{LIGHT.names[classes[25, 25]]} {percent_of(image)[25, 25]}%"
+    y, x = np.argwhere(classes == 1)[40].tolist()
+    page.locator("#legend input").nth(1).uncheck()
+    assert np.abs(seen_at(page, x, y, (60, 80)) - image[y, x]).max() <= 2
+    page.get_by_label("Model").select_option("first")
+    expect(page.locator("#served")).to_have_text("first, version 000000000000")
+    assert len(page.locator("#legend .class").all_text_contents()) == 12
+    assert np.array_equal(drawn(page, "#overlay"), blended(image, classes_of(image), 1))
 
 
 def test_what_the_server_does_not_take(page, site, troubles):

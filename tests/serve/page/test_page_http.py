@@ -5,7 +5,7 @@ import cv2
 import httpx
 import numpy as np
 import pytest
-from page_site import new_site
+from page_site import LIGHT, new_site
 
 from icnet.base.classes import CAMVID
 from icnet.serve.page import routes as page_http
@@ -61,7 +61,9 @@ def test_facts(ask):
     assert [known["name"] for known in facts["classes"]] == list(CAMVID.names)
     assert facts["classes"][3]["rgb"] == [128, 64, 128]
     assert facts["models"][0] == {"name": "first", "version": "0" * 12, "confidence": True}
-    assert [model["confidence"] for model in facts["models"]] == [True, True, False]
+    assert [model["confidence"] for model in facts["models"]] == [True, True, False, True]
+    assert [one["name"] for one in facts["models"][3]["classes"]] == list(LIGHT.names)
+    assert not any("classes" in model for model in facts["models"][:3])
 
 
 def test_example_is_painted_once(ask, monkeypatch):
