@@ -31,8 +31,8 @@ _UNTOLD = frozenset({"", "application/octet-stream", "application/x-www-form-url
 """Media types of clients that do not know what they send; the last is what `curl --data-binary` says unless told otherwise."""
 
 
-_LONGEST_LIST = 8000
-"""Characters of a list of class names; a table may have hundreds."""
+_LONGEST_LIST = 2000
+"""Characters of a list of class names, which in an address, percent-encoded, must not be more than headers may have."""
 
 
 class SegmentQuery(BaseModel, extra="forbid", frozen=True):
