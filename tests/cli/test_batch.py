@@ -19,7 +19,7 @@ from segment_runs import picture, start, tiny_model
 from icnet import cli
 from icnet.base.files import sole_owner
 from icnet.cli.segment import _bar
-from icnet.cli.terminal import progress
+from icnet.cli.terminal import progress, show
 from icnet.media.jobs import Job
 from icnet.media.sources import Source
 
@@ -103,7 +103,9 @@ def test_no_name_steers_the_terminal(folder, capsys):
     Path(f"{name}.png").write_bytes(cv2.imencode(".png", picture(0))[1].tobytes())
     Path(f"{name}.jpg").write_bytes(b"no picture")
     assert cli.run(["segment", f"{name}.png", f"{name}.jpg", "-o", name, "--model", "tiny.safetensors"]) == 1
-    assert "\x1b" not in "".join(capsys.readouterr())
+    show(name)
+    said, told = capsys.readouterr()
+    assert (said, "\x1b" in told) == ("\\x1b[2J\\x1b]0;x\\x07\n", False)
     with progress() as bars:
         _bar(bars, Job(Source(f"{name}.mp4", "video"), {}, Path(name)))
         assert all(task.description.isprintable() for task in bars.tasks)
