@@ -46,6 +46,7 @@ EXTRAS: dict[str, tuple[str, tuple[str, ...]]] = {
     "data": ("labelled pictures of other tools", ("pyyaml", "pycocotools")),
     "serve": ("serving", ("starlette", "pydantic", "h11", "grpcio", "protobuf", "python-multipart", "orjson")),
     "plot": ("charts", ("matplotlib",)),
+    "mlflow": ("following a training in MLflow", ("mlflow-skinny",)),
     "measure": ("the benchmark", ("onnx", "onnxruntime", "nncf")),
     "heic": ("HEIC pictures", ("pi-heif",)),
     "parquet": ("tables as Parquet", ("pyarrow",)),
