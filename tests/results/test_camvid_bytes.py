@@ -85,11 +85,10 @@ def numbers(segmentation: Segmentation, folder) -> dict[str, str]:
 
 def models() -> dict[str, str]:
     found = {name: digest(json.dumps(spec.to_dict(), sort_keys=True)) for name, spec in PRESETS.items()}
-    facts = {name: model_facts(name).to_dict(layers=True) for name in ("icnet-lite", "icnet-lite-int8")}
+    facts = {name: model_facts(name).to_dict() for name in ("icnet-lite", "icnet-lite-int8")}
     for one in facts.values():
         assert one.pop("classes") == CAMVID.to_dict()
         assert one.pop("size") == {"height": 720, "width": 960}
-    found |= {f"info {name}": digest(json.dumps(one)) for name, one in facts.items()}
     found["model info"] = digest(json.dumps(model_info(CAMVID)))
     found["accuracy check"] = digest(json.dumps(accuracy_check("icnet", 0.7, DENSE)))
     return found
@@ -125,8 +124,6 @@ EXPECTED = {
     "icnet-camvid-ava-0001": "701c1d4d0173d61f",
     "icnet-camvid-ava-sparse-60-0001": "60a057734d4001e4",
     "icnet-camvid-ava-compact-60-0001": "9cb06b9d8af502c1",
-    "info icnet-lite": "8831044d69e6a0b9",
-    "info icnet-lite-int8": "53e0b29f6cacbd7f",
     "model info": "088902a0b415bf33",
     "accuracy check": "520f7b399803517c",
 }
