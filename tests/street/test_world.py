@@ -33,7 +33,8 @@ def test_a_vehicle_has_its_size_where_it_stands_and_turns() -> None:
     turned = np.concatenate([card.corners for card in paint_vehicle(SALOON, (0, 0, 0)).cards((3.0, 20.0), np.pi / 2, 5.0)])
     assert np.abs(turned[:, 0] - 3).max() == pytest.approx(SALOON.half_length)
     aside = np.concatenate([card.corners for card in paint_vehicle(SALOON, (0, 0, 0)).cards((3.0, 20.0), 0.3, 5.0)])
-    assert aside[aside[:, 1].argmax(), 0] > 3, "its front to the right"
+    middle = np.array([3.0, 20.0, 0.0])
+    np.testing.assert_allclose(np.linalg.norm(aside - middle, axis=1), np.linalg.norm(corners - middle, axis=1))
 
 
 def test_a_walker_goes_its_way_step_by_step() -> None:
@@ -93,6 +94,11 @@ def test_pitch_and_roll_move_the_horizon_as_a_camera_does() -> None:
     assert level == pytest.approx(719 / 2 - 0.03 * 720)
     assert v_of(pitch=0.1) == pytest.approx(level + 0.95 * 960 * np.tan(0.1), abs=0.1), "looking up lowers it"
     assert v_of(roll=0.1) == pytest.approx(level, abs=0.1), "its middle stays"
+    rolled = Camera((0.0, 0.0, 1.5), yaw=0.0, pitch=0.0, roll=0.1, size_hw=(720, 960))
+    for offset, place, expected in (([3e5, 1e6, 0], 1, -0.3 * np.sin(0.1)), ([0, 1e6, -3e5], 0, 0.3 * np.sin(0.1))):
+        seen = rolled.project(np.array(offset) + rolled.position)
+        middle = level if place else 959 / 2
+        assert seen[place] / seen[2] - middle == pytest.approx(expected * rolled.focal_px, abs=0.1), "it turns to the left"
 
 
 def test_the_lens_darkens_its_corners_and_blurs_and_the_sensor_multiplies() -> None:
