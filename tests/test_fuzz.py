@@ -18,7 +18,7 @@ def fuzzed(target, folder, seed, seconds) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, str(PROGRAM), target, str(folder), *options], capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("target", ["sniffing", "request", "listing", "weights", "told"])
+@pytest.mark.parametrize("target", ["sniffing", "request", "listing", "weights", "told", "labels"])
 def test_no_bytes_break_what_reads_them(target, tmp_path, seed, record_property):
     done = fuzzed(target, tmp_path, seed, SECONDS)
     assert done.returncode == 0, done.stderr[-3000:]

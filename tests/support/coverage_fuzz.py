@@ -14,8 +14,9 @@ with atheris.instrument_imports(include=["icnet", "h11", "python_multipart"]):
     from listening import bare_service
 
     from icnet.base.classes import CAMVID
-    from icnet.base.errors import DataError, ModelError
+    from icnet.base.errors import DataError, InputError, ModelError
     from icnet.data.camvid import CamVid
+    from icnet.data.formats.known import open_source
     from icnet.media.content import sniff
     from icnet.network.stored import Stored
     from icnet.network.weights import _serialize, parse_weights, random_weights
@@ -26,6 +27,7 @@ with atheris.instrument_imports(include=["icnet", "h11", "python_multipart"]):
     from icnet.serve.http.multipart import picture_part
     from icnet.serve.http.wire import Wire
 
+from coverage_documents import COCO, LABEL_STUDIO
 from tiny_network import TINY
 
 from icnet.network.openvino_model import openvino_model
@@ -62,6 +64,16 @@ def listing(folder: Path, data: bytes) -> None:
     (folder / "train.txt").write_bytes(data)
     with contextlib.suppress(DataError):
         CamVid(folder, "train")
+
+
+def labels(folder: Path, data: bytes) -> None:
+    """Documents of COCO (an object), Label Studio (an array) and YOLO (anything else)."""
+    form, name = {b"{": ("coco", "c.json"), b"[": ("label-studio", "c.json")}.get(data[:1], ("yolo", "data.yaml"))
+    (folder / "labelled" / name).write_bytes(data)
+    with contextlib.suppress(DataError, InputError):
+        for item in open_source(folder / "labelled", name=form).items:
+            if item.labels is not None:
+                item.labels((48, 64))
 
 
 def weights(folder: Path, data: bytes) -> None:
@@ -104,6 +116,7 @@ def seeds() -> dict[str, list[bytes]]:
         ],
         "listing": [b"/a/train/x y.png /a/trainannot/x y.png\n", "train/ü.png 'trainannot/ü.png'".encode("utf-8-sig")],
         "weights": [told, _serialize({}, metadata={"icnet": told.decode()})],
+        "labels": [json.dumps(COCO).encode(), json.dumps(LABEL_STUDIO).encode(), b"names: {0: road, 1: sky}\ntrain: images\n"],
         "told": [json.dumps(CAMVID.to_dict()).encode(), b" ".join(b"n%d" % index for index in range(12)), b'{"licence": "x"}'],
         "planted": [b""],
     }
@@ -118,6 +131,9 @@ def main(target: str, place: str, *options: str) -> None:
     for split in ("train", "trainannot"):
         for name in ("x y.png", "ü.png"):
             (folder / split / name).touch()
+    for name in ("images/a.png", "labels/a.txt"):
+        (folder / "labelled" / name).parent.mkdir(parents=True)
+        (folder / "labelled" / name).write_bytes(b"0 0 0 0.5 0 0.5 0.5\n")
     # No limit of memory: what Linux tells is the peak of whoever started this, a test's worker of gigabytes for one.
     atheris.Setup(
         [sys.argv[0], str(corpus), f"-artifact_prefix={folder}/", "-timeout=5", "-rss_limit_mb=0", *options],

@@ -56,7 +56,7 @@ def open_coco(tree: Tree, table: Table | None) -> Source:
         split = split_of(PurePosixPath(name).stem) or split_of(PurePosixPath(name).parent.name)
         try:
             objects += _take_in(read_json(tree.path(name)), split, positions, pictures)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise DataError(f"{tree.path(name)} is no COCO document: {type(error).__name__} {error}; export it again") from error
     if not objects:
         raise DataError(f"no object in {', '.join(documents(tree)[:3])} has an outline: export it with segmentation")

@@ -45,7 +45,7 @@ def open_label_studio(tree: Tree, table: Table | None) -> Source:
     for name in _documents(tree):
         try:
             tasks += [(_picture(task), _results(task)) for task in read_json(tree.path(name))]
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise DataError(f"{tree.path(name)} is no export of Label Studio: {error}; export it as JSON") from error
     names = sorted({label for _, results in tasks for result in results or () for label in _labels(result)[:1]})
     if not names:
@@ -86,12 +86,14 @@ def _results(task: dict[str, Any]) -> list[dict[str, Any]] | None:
 
 def _labels(result: dict[str, Any]) -> list[str]:
     kind = str(result.get("type", "")).lower()
-    return [str(label) for label in result["value"].get(kind, ())] if kind in (_BRUSH, _POLYGON) else []
+    labels = result["value"].get(kind) if kind in (_BRUSH, _POLYGON) else None
+    return [str(label) for label in labels] if isinstance(labels, list) else []
 
 
 def _draw(results: list[dict[str, Any]], positions: dict[str, int], size_hw: tuple[int, int]) -> Labels:
     """Later objects over earlier ones, as its page shows them."""
-    sizes = {(each["original_height"], each["original_width"]) for each in results if "original_width" in each}
+    told = [(each.get("original_height"), each.get("original_width")) for each in results]
+    sizes = {(height, width) for height, width in told if type(height) is int and type(width) is int}
     canvas = Canvas(sizes.pop() if len(sizes) == 1 else size_hw)
     for each in results:
         try:
@@ -99,7 +101,7 @@ def _draw(results: list[dict[str, Any]], positions: dict[str, int], size_hw: tup
                 canvas.paint(positions[labels[0]], _mask(each, canvas.size_hw))
             elif str(each.get("type", "")).lower() in _OTHERS:
                 raise InputError("an object is a box, an ellipse or a point and has no outline")
-        except (InputError, KeyError, TypeError, ValueError) as error:
+        except (InputError, KeyError, TypeError, ValueError, OverflowError) as error:
             canvas.miss(str(error) if isinstance(error, InputError) else "an object is no brush or polygon of Label Studio")
     return canvas.labels()
 
@@ -109,6 +111,8 @@ def _mask(result: dict[str, Any], size_hw: tuple[int, int]) -> np.ndarray:
     if result.get("image_rotation"):
         raise InputError("it was labelled on the turned picture: turn the file itself, and label it again")
     if "rle" in value:
+        if not isinstance(value["rle"], list):  # of a number, bytes() makes as many zeros
+            raise InputError("a brush is no list of numbers")
         return brush(bytes(value["rle"]), size_hw)
     return polygon(
         [[part * side / 100 for point in value["points"] for part, side in zip(point, (width, height), strict=True)]], size_hw

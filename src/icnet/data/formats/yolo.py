@@ -66,7 +66,7 @@ def _names(value: Any) -> dict[int, str]:
     pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     try:
         return {int(number): str(name) for number, name in pairs}
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise DataError(f"the names in data.yaml are no list of names ({error})") from error
 
 
@@ -75,7 +75,7 @@ def _splits(tree: Tree, document: dict[str, Any] | None, images: dict[str, str])
     splits: dict[str, str] = {}
     for split in SPLITS:
         named = (document or {}).get(split) or ()
-        for place in [named] if isinstance(named, str) else named:
+        for place in named if isinstance(named, list) else [named] if isinstance(named, str) else ():
             parts = [part for part in PurePosixPath(str(place)).parts if part not in ("..", ".", "/")]
             name = "/".join(parts)
             if name.endswith(".txt") and name in tree.files:
@@ -105,6 +105,6 @@ def _draw(path: Path, positions: dict[int, int], size_hw: tuple[int, int]) -> La
                 raise InputError("an object is a box and has no outline")
             ring = (np.array(values, np.float64).reshape(-1, 2) * (width, height)).ravel().tolist()
             canvas.paint_by_size(positions[int(number)], polygon([ring], size_hw))
-        except (ValueError, InputError) as error:
+        except (ValueError, OverflowError, InputError) as error:
             canvas.miss(str(error) if isinstance(error, InputError) else f"the line {line[:40]!r} is no outline")
     return canvas.labels()
