@@ -5,6 +5,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import cv2
@@ -74,7 +75,7 @@ def seen() -> set[str]:
 @pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=lambda page: page.stem)
 def test_commands(page, place, seen, monkeypatch, capsys):
     monkeypatch.chdir(place)
-    monkeypatch.setattr("icnet.cli.export.FRAMES", 1)  # tests/cli/test_export.py has all
+    monkeypatch.setattr(import_module("icnet.cli.export"), "FRAMES", 1)  # tests/cli/test_export.py has all
     for line in commands(page):
         if line.split("#")[0].strip() in seen:
             continue

@@ -25,11 +25,10 @@ PLANS: dict[str, list[str]] = {
     "lite-large": ["--model", "icnet-lite-large"],
     "compact": [
         *("--model", "icnet-camvid-ava-compact-60-0001", "--initial", "icnet-camvid-ava-compact-60-0001"),
-        *("--teacher", "icnet-lite-large", "--validate-every", "20"),
-        *("--epochs", "320", "--batch-size", "4", "--set", "crop_hw=352,480", "--set", "final.batch_size=4"),
+        *("--teacher", "icnet-lite-large", "--set", "distillation.view=picture", "--validate-every", "20"),
+        *("--epochs", "150", "--batch-size", "4", "--set", "crop_hw=352,480", "--set", "final.batch_size=4"),
         *("--set", "void=class", "--set", "class_weight_offset=1.1", "--set", "weight_decay=0.02", "--set", "clip_norm=5"),
         *("--set", "augmentation.scale=0.5,1.5", "--set", "augmentation.blur=1.2", "--set", "augmentation.sharpness=1"),
-        *("--set", "augmentation.mixture=0.2"),
     ],
 }
 """Name of a run to the options of `icnet train` that it has beside its folder, data and precision."""

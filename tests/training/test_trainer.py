@@ -185,7 +185,7 @@ def test_weights_tell_how_they_came_about(make, tiny):
     trainer = make(recipe=dataclasses.replace(RECIPE, epochs=1, initial="/somewhere/first.safetensors"), initial=initial)
     trainer.run()
     about = load_weights(trainer.folder / "last.safetensors").about
-    assert about["history"] == [{"recipe": {"epochs": 7}, "step": 3}]
+    assert about["history"] == [{"recipe": {"epochs": 7}, "step": 3, "licence": "x"}]
     assert about["recipe"]["initial"] == "first.safetensors"
     again = make("again", recipe=dataclasses.replace(RECIPE, epochs=1), initial=load_weights(trainer.folder / "last.safetensors"))
     again.run()

@@ -171,8 +171,9 @@ def pixels_option(max_pixels: int) -> str:
 
 
 def pixel_aspect(stream: av.VideoStream) -> Fraction:
-    """Width of a pixel by its height, as the container or the codec tells it; 1 if neither does, or what no camera has."""
-    ratio = stream.sample_aspect_ratio
+    """Width of a pixel by its height, as the container tells it, or the codec, which may know it after the first frame only; 1 if
+    neither does, or what no camera has."""
+    ratio = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
     return ratio.limit_denominator(1000) if ratio is not None and Fraction(1, 16) <= ratio <= 16 else Fraction(1)
 
 

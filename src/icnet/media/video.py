@@ -140,7 +140,7 @@ class Video(Clip):
         except BaseException:
             self._container.close()
             raise
-        self._stream, self._pixel_aspect = stream, pixel_aspect(stream)
+        self._stream = stream
         self._origin = origin(self._container)
         stated = stream.average_rate or stream.guessed_rate
         self.rate = stated if stated is not None and _RATES[0] <= stated <= _RATES[1] else Fraction(25)
@@ -174,7 +174,8 @@ class Video(Clip):
             self._end_s = time_s + float(usual_s)
             turns = round(frame.rotation / 90)
             image = np.rot90(picture, turns)
-            yield Frame(np.ascontiguousarray(image), time_s, 1 / self._pixel_aspect if turns % 2 else self._pixel_aspect)
+            aspect = pixel_aspect(self._stream)
+            yield Frame(np.ascontiguousarray(image), time_s, 1 / aspect if turns % 2 else aspect)
         if not self._given:
             damaged = f"it is damaged, or its frames have more than {self._max_pixels / 1e6:g} megapixels (--max-megapixels)"
             what = self._broke or (damaged if self.damaged else "it holds no frame")
