@@ -17,7 +17,7 @@ FOLDER = Path(__file__).resolve().parent.parent / "weights"
 SHA256: dict[str, str] = {
     "icnet-lite": "96335e87870c9361688a6800356d32856b0c2d34f3a858a373023efbf2500d1e",
     "icnet-lite-large": "48abb36bc1b9b7be0084fef1d4b3d5942990eaabaa1cbbf12ce92679dea1974d",
-    "icnet-camvid-ava-compact-60-0001": "18412afa54ed0a4499766caef30c16dec927e63d544738ac4fc533cd17d73725",
+    "icnet-camvid-ava-compact-60-0001": "b94184df470892195774bb427ea40fd60e5002146eb36d4a76493566cb42db5e",
     "icnet-camvid-ava-sparse-60-0001": "468cc5998e3cea75fd4c1733b78c5786a6cbfb1e1789c5974336bbc6a8c5b161",
 }
 """Bundled model name to the SHA-256 of `<FOLDER>/<name>.safetensors`, checked at every load. What `pyproject.toml` leaves out of
